@@ -1,0 +1,27 @@
+# Thin: each target is what a person could type. Everything lands in .venv and in the caches that `make clean` names.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+install: ## system packages (asks the package manager for what is missing) and the virtual environment
+	@provision/install.sh
+
+up: install ## the lab: nodes, plugin, migration, pods, verification
+	@$(BIN)/envctl up
+
+down: ## remove the lab; nothing is left
+	@$(BIN)/envctl down
+
+test: install ## lint, types, unit ring, lab ring, acceptance suite against a lab
+	@$(BIN)/python -m pytest tests/unit tests/lab
+
+clean: ## remove the virtual environment and what was built
+	@rm -rf $(VENV) build dist site plugin/build *.egg-info plugin/*.egg-info
+
+.PHONY: help install up down test clean

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Install what this project needs and is missing: system packages (root) and the virtual environment (no root).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=()
+while read -r package why; do
+    [[ -z "$package" || "$package" == \#* ]] && continue
+    if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed'; then
+        missing+=("$package")
+        echo "install: $package ($why)" >&2
+    fi
+done <provision/packages.debian
+
+if ((${#missing[@]})); then
+    if ((EUID)); then
+        echo "install: system packages need root. Run: sudo apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; }
+fi
+
+# The stamp names everything that the environment was made from; another content makes it anew.
+stamp=$(cat pyproject.toml plugin/pyproject.toml provision/install.sh | sha256sum | cut -d' ' -f1)
+if [[ ! -x .venv/bin/python || "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ]]; then
+    python=python3
+    [[ -x /usr/bin/python3 ]] && /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' && python=/usr/bin/python3
+    echo "install: virtual environment .venv ($("$python" --version))" >&2
+    "$python" -m venv .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check -e ./plugin -e '.[dev]'
+    echo "$stamp" >.venv/stamp
+fi

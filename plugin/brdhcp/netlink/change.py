@@ -1,8 +1,9 @@
 """Kernel changes as data: what is planned, printed, journaled, done and undone is always one of these.
 
-A ``Change`` is one request to the kernel and nothing else: frozen, comparable, printable as the ``ip`` command a person
-would type, and (but for the namespace descriptors of a veth pair being made) writable as JSON. Names follow iproute2.
-Links are named, not numbered, since an index does not survive the making of a link.
+A ``Change`` is one request to the kernel and nothing else: frozen, comparable, printable as the ``ip``
+command a person would type, and (but for the namespace descriptors of a veth pair being made) writable as
+JSON. Names follow iproute2. Links are named, not numbered, since an index does not survive the making of a
+link.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ _NOTHING: Mapping[str, int] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkAdd:
-    """Make a link. ``data`` holds IFLA_INFO_DATA by iproute2 name, as for a bridge ``{"stp_state": 0, "forward_delay": 0}``."""
+    """Make a link. ``data`` holds IFLA_INFO_DATA by iproute2 name, as for a bridge ``{"stp_state": 0,
+    "forward_delay": 0}``."""
 
     name: str
     kind: str
@@ -116,11 +118,15 @@ class Route:
     metrics: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
     """RTAX_* by iproute2 name: ``mtu``, ``advmss``, ``initcwnd`` …"""
     multipath: tuple[NextHop, ...] = ()
+    extra: tuple[str, ...] = ()
+    """Attributes that were observed and cannot be said here (``RTA_ENCAP``, a next hop object); never
+    sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteAdd:
-    """Add a route; ``replace`` puts it in the place of the one with the same destination, table and metric."""
+    """Add a route; ``replace`` puts it in the place of the one with the same destination, table and
+    metric."""
 
     route: Route
     replace: bool = False
@@ -135,7 +141,8 @@ class RouteDelete:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One policy rule (ip-rule(8)). ``attrs`` holds every attribute by its rtnetlink name, so that none is lost."""
+    """One policy rule (ip-rule(8)). ``attrs`` holds every attribute by its rtnetlink name, so that none is
+    lost."""
 
     family: int
     priority: int
@@ -166,7 +173,8 @@ class NeighbourAdd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeVlan:
-    """VLANs of a bridge port, as ``bridge vlan add|del dev DEV vid N[-M] [pvid] [untagged]``; ``add=False`` removes."""
+    """VLANs of a bridge port, as ``bridge vlan add|del dev DEV vid N[-M] [pvid] [untagged]``; ``add=False``
+    removes."""
 
     dev: str
     vid: int
@@ -205,9 +213,9 @@ Change = (
 class Step:
     """One thing that is done as a whole, and how it is undone.
 
-    ``do`` and ``undo`` go to the kernel in order; neighbouring netlink changes go in one message batch, so that
-    nothing of ours runs between them. ``undo`` is computed from what was observed before anything was touched, and may
-    find nothing to do: the journal is written before the kernel is asked.
+    ``do`` and ``undo`` go to the kernel in order; neighbouring netlink changes go in one message batch, so
+    that nothing of ours runs between them. ``undo`` is computed from what was observed before anything was
+    touched, and may find nothing to do: the journal is written before the kernel is asked.
     """
 
     title: str

@@ -1,0 +1,276 @@
+"""The only door to the kernel: changes in, observations out, over one raw NETLINK_ROUTE socket.
+
+A :class:`Kernel` costs one ``socket(2)``: no thread, no event loop, nothing cached between calls, so that it
+can be opened per request and never knows a link that is gone. Neighbouring netlink changes travel in one
+``send(2)``: the kernel works a batch off without ever returning to us.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from brdhcp.errors import CniError
+from brdhcp.netlink import decode, netns
+from brdhcp.netlink.change import (
+    Address,
+    AddressAdd,
+    AddressDelete,
+    Change,
+    LinkAdd,
+    LinkDelete,
+    LinkSet,
+    NeighbourAdd,
+    Route,
+    RouteAdd,
+    RouteDelete,
+    Rule,
+    RuleAdd,
+    RuleDelete,
+    SysctlSet,
+)
+from brdhcp.netlink.describe import describe
+from brdhcp.netlink.encode import AF_INET, AF_INET6, KERNEL_OWNED_ADDRESS_FLAGS, requests
+from brdhcp.netlink.observe import Link
+from brdhcp.netlink.rtnetlink import HEADER, RouteSocket
+
+T = TypeVar("T")
+
+RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH, RTM_GETRULE = 18, 22, 26, 30, 34
+IFLA_IFNAME, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS = 3, 29, 8
+ALL_LINKS = struct.pack("=BxHiIIHHI", 0, 0, 0, 0, 0, 8, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+ALL_ADDRESSES = struct.pack("=BBBBI", 0, 0, 0, 0, 0)
+ALL_ROUTES = tuple(struct.pack("=8BI", family, *[0] * 8) for family in (AF_INET, AF_INET6))
+ALL_RULES = ALL_ROUTES
+ALL_NEIGHBOURS = tuple(struct.pack("=BxxxiHBB", family, 0, 0, 0, 0) for family in (AF_INET, AF_INET6))
+
+MISSING: dict[type[object], frozenset[int]] = {
+    LinkDelete: frozenset({errno.ENODEV}),
+    AddressDelete: frozenset({errno.ENODEV, errno.EADDRNOTAVAIL}),
+    RouteDelete: frozenset({errno.ENODEV, errno.ESRCH}),
+    RuleDelete: frozenset({errno.ENOENT}),
+}
+"""What the kernel says when that which should go is gone already: counted as success."""
+
+
+class KernelError(CniError):
+    """The kernel refused one change; ``msg`` is the command a person would have typed and what the kernel
+    said."""
+
+    code = 5
+
+    def __init__(self, change: Change, number: int, said: str = "") -> None:
+        name = errno.errorcode.get(number, str(number))
+        super().__init__(f"{describe(change)}: {name}, {os.strerror(number)}", said)
+        self.change = change
+        self.errno = number
+
+
+class Kernel:
+    """One network namespace: the one it is opened in, or with :meth:`in_netns` another one."""
+
+    def __init__(self, sock: RouteSocket | None = None, proc: Path = Path("/proc")) -> None:
+        self._sock = RouteSocket() if sock is None else sock
+        self._proc = proc
+        self._netns: int | None = None
+
+    @classmethod
+    def in_netns(cls, fd: int) -> Kernel:
+        """The namespace that ``fd`` is open on (which may be closed afterwards). Raises InvalidNamespace."""
+        kernel = cls(netns.run_in(fd, RouteSocket))
+        kernel._netns = os.dup(fd)
+        return kernel
+
+    def close(self) -> None:
+        self._sock.close()
+        if self._netns is not None:
+            os.close(self._netns)
+            self._netns = None
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Do ``changes`` in order; raises :class:`KernelError` for the first that the kernel refuses.
+
+        Neighbouring netlink changes go in one send, and the kernel goes on past a message that it refuses:
+        after an error later changes of the same batch may be done, so undo all of them. To remove what is
+        gone is success; to add what is there is success if it is the same (lifetimes aside), else EEXIST.
+        """
+        batch: list[Change] = []
+        for change in changes:
+            if not isinstance(change, SysctlSet):
+                batch.append(change)
+                if not isinstance(change, LinkAdd) and not (isinstance(change, LinkSet) and change.new_name):
+                    continue  # after those two the names have other numbers: send what there is
+            self._send(batch)
+            batch = []
+            if isinstance(change, SysctlSet):
+                self._write_sysctl(change)
+        self._send(batch)
+
+    def _send(self, batch: Sequence[Change]) -> None:
+        known: dict[str, int] = {}
+
+        def index(name: str) -> int:
+            if name not in known:
+                known[name] = self._index(name)
+            return known[name]
+
+        asked = []
+        for change in batch:
+            try:
+                asked += [(change, request) for request in requests(change, index)]
+            except LookupError as error:
+                if errno.ENODEV not in MISSING.get(type(change), ()):
+                    raise KernelError(change, errno.ENODEV, str(error.args[0])) from error
+        answers = self._sock.exchange([request for _, request in asked]) if asked else []
+        for (change, _), (number, said) in zip(asked, answers, strict=True):
+            if number and number not in MISSING.get(type(change), ()):
+                if number == errno.EEXIST and self._is_there(change):
+                    continue
+                raise KernelError(change, number, said)
+
+    def _index(self, name: str) -> int:
+        message = self._sock.get(RTM_GETLINK, _by_name(name))
+        if message is None:
+            raise LookupError(f"there is no link {name}")
+        return int(struct.unpack_from("=i", message, HEADER.size + 4)[0])
+
+    def _is_there(self, change: Change) -> bool:
+        match change:
+            case AddressAdd(address=wanted):
+                return any(same_address(wanted, here) for here in self.addresses())
+            case RouteAdd(route=wanted):
+                return any(same_route(wanted, here) for here in self.routes())
+            case RuleAdd():
+                return True  # the kernel compares every attribute before it says EEXIST
+            case LinkAdd(name=name, kind="bridge"):
+                here = self.link(name)
+                return here is not None and _same_bridge(change, here)
+        return False
+
+    def sysctl(self, path: str) -> str | None:
+        """The value of ``/proc/sys/net/<path>``; None when there is no such file."""
+
+        def read() -> str | None:
+            try:
+                return (self._proc / "sys/net" / path).read_text().strip()
+            except OSError:
+                return None
+
+        return self._here(read)
+
+    def _write_sysctl(self, change: SysctlSet) -> None:
+        file = self._proc / "sys/net" / change.path
+        try:
+            self._here(lambda: file.write_text(change.value))
+        except OSError as error:
+            raise KernelError(change, error.errno or errno.EIO) from error
+
+    def _here(self, call: Callable[[], T]) -> T:
+        return call() if self._netns is None else netns.run_in(self._netns, call)
+
+    def links(self) -> tuple[Link, ...]:
+        found = [decode.message(data) for data in self._sock.dump(RTM_GETLINK, ALL_LINKS)]
+        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in found}
+        return tuple(decode.link(message, names.get) for message in found)
+
+    def link(self, name: str) -> Link | None:
+        """One link by name, without a dump."""
+        data = self._sock.get(RTM_GETLINK, _by_name(name))
+        return None if data is None else decode.link(decode.message(data), self._name)
+
+    def _name(self, index: int) -> str | None:
+        data = self._sock.get(RTM_GETLINK, struct.pack("=BxHiII", 0, 0, index, 0, 0))
+        return None if data is None else decode.message(data).get_attr("IFLA_IFNAME")
+
+    def addresses(self) -> tuple[Address, ...]:
+        """In the kernel's order."""
+        names = self._names()
+        return tuple(
+            decode.address(decode.message(data), names)
+            for data in self._sock.dump(RTM_GETADDR, ALL_ADDRESSES)
+        )
+
+    def routes(self) -> tuple[Route, ...]:
+        """Of all tables, IPv4 before IPv6; cached ones left out."""
+        names = self._names()
+        found = (
+            decode.route(decode.message(data), names)
+            for body in ALL_ROUTES
+            for data in self._sock.dump(RTM_GETROUTE, body)
+        )
+        return tuple(route for route in found if route is not None)
+
+    def rules(self) -> tuple[Rule, ...]:
+        """IPv4 before IPv6, each in the order they are asked in."""
+        return tuple(
+            decode.rule(decode.message(data))
+            for body in ALL_RULES
+            for data in self._sock.dump(RTM_GETRULE, body)
+        )
+
+    def neighbours(self) -> tuple[NeighbourAdd, ...]:
+        """Those with a link-layer address."""
+        names = self._names()
+        found = (
+            decode.neighbour(decode.message(data), names)
+            for body in ALL_NEIGHBOURS
+            for data in self._sock.dump(RTM_GETNEIGH, body)
+        )
+        return tuple(entry for entry in found if entry is not None)
+
+    def _names(self) -> Callable[[int], str | None]:
+        return {link.index: link.name for link in self.links()}.get
+
+
+def same_address(wanted: Address, here: Address) -> bool:
+    """The same address in the same place; lifetimes and what only the kernel sets are not compared."""
+    return _plain(wanted) == _plain(
+        replace(here, label=here.label if wanted.label else None, proto=here.proto if wanted.proto else None)
+    )
+
+
+def _plain(address: Address) -> Address:
+    return replace(
+        address, flags=address.flags & ~KERNEL_OWNED_ADDRESS_FLAGS, valid_lft=None, preferred_lft=None
+    )
+
+
+def same_route(wanted: Route, here: Route) -> bool:
+    """The same route; what ``wanted`` leaves to the kernel (metric, preference) and the expiry are not
+    compared."""
+    return replace(wanted, expires=None) == replace(
+        here,
+        expires=None,
+        metric=here.metric if wanted.metric is not None else None,
+        pref=here.pref if wanted.pref is not None else None,
+    )
+
+
+def _same_bridge(wanted: LinkAdd, here: Link) -> bool:
+    return (
+        here.kind == wanted.kind
+        and wanted.address in (None, here.address)
+        and wanted.mtu in (None, here.mtu)
+        and (wanted.master or None) == here.master
+        and all(here.bridge.get(name) == value for name, value in wanted.data.items())
+    )
+
+
+def _by_name(name: str) -> bytes:
+    value = name.encode() + b"\0"
+    attr = struct.pack("=HH", 4 + len(value), IFLA_IFNAME) + value
+    return struct.pack("=BxHiII", 0, 0, 0, 0, 0) + attr

@@ -1,0 +1,3 @@
+"""CNI's words (versions, environment, network configuration, result) as dataclasses, both ways, without any
+I/O.
+"""

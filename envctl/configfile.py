@@ -243,3 +243,20 @@ def render(data: object) -> str:
     yaml.width = 110
     yaml.dump(data, out)
     return out.getvalue()
+
+
+def commented() -> str:
+    """A complete ``envctl.yaml`` with the defaults, each key with its description, made from the models."""
+    return "# Every key of an environment, with its default.\n" + "\n".join(_commented(Config(), "")) + "\n"
+
+
+def _commented(model: BaseModel, indent: str) -> Iterator[str]:
+    for name, field in type(model).model_fields.items():
+        key, value = field.alias or name, getattr(model, name)
+        if isinstance(value, BaseModel):
+            summary = (type(value).__doc__ or "").strip()
+            yield f"{indent}{key}:  # {summary}"
+            yield from _commented(value, indent + "  ")
+        else:
+            shown = {None: "null"}.get(value, str(value)) if not isinstance(value, dict) else "{}"
+            yield f"{indent}{key}: {shown}  # {field.description}"

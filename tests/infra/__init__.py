@@ -1,0 +1,1 @@
+"""The acceptance suite: what a user may rely on, against any environment that envctl knows."""

@@ -1,0 +1,320 @@
+"""A node is where commands run: a network namespace of this machine, or a machine behind ssh; same face.
+
+Quoting is built in: ``node.run("ip -j addr show %s", dev)`` puts every argument in shell quotes. A command
+that fails raises :class:`NodeError`, which carries what was run, its exit status and its output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envctl.errors import EnvctlError
+
+if TYPE_CHECKING:
+    from fabric import Connection
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A command that ended. ``argv`` is what was started on this machine, ``command`` what the node's shell
+    saw.
+    """
+
+    node: str
+    command: str
+    argv: tuple[str, ...]
+    exit_status: int
+    stdout: str
+    stderr: str
+
+    def json(self) -> Any:
+        """What the command printed, as JSON; NodeError when it is none."""
+        try:
+            return json.loads(self.stdout)
+        except ValueError as error:
+            raise NodeError(self, f"printed no JSON ({error})") from error
+
+
+class NodeError(EnvctlError):
+    """A command failed on a node: ``completed`` has argv, exit status (negative: signal, None: no end) and
+    output.
+    """
+
+    def __init__(self, completed: Completed, reason: str = "") -> None:
+        self.completed = completed
+        self.argv = completed.argv
+        self.exit_status = completed.exit_status
+        self.output = (completed.stdout + completed.stderr).strip()
+        reason = reason or f"exit status {completed.exit_status}"
+        super().__init__(f"{completed.node}: {completed.command}: {reason}", cause=self.output)
+
+
+def quoted(command: str, args: Sequence[object]) -> str:
+    """``command`` with every ``%s`` replaced by the argument in its place, in shell quotes; as is without
+    arguments.
+    """
+    return command % tuple(shlex.quote(str(arg)) for arg in args) if args else command
+
+
+class Node(ABC):
+    """Where commands run. ``name`` is the machine's, ``address`` its LAN address."""
+
+    name: str
+    address: str
+
+    @abstractmethod
+    def argv(self, command: str, *args: object) -> list[str]:
+        """What to start on this machine so that ``command`` runs on the node (for ``exec`` and interactive
+        use).
+        """
+
+    @abstractmethod
+    def run(self, command: str, *args: object, check: bool = True, input: str | bytes | None = None,
+            timeout: float = 30, env: Mapping[str, str] | None = None) -> Completed:  # fmt: skip
+        """Run a shell command to its end as root.
+
+        ``env`` adds variables. NodeError when it fails (unless ``check`` is false), or does not end in
+        ``timeout`` seconds (always); it is killed then.
+        """
+
+    @abstractmethod
+    def spawn(self, command: str, *args: object, log: str, env: Mapping[str, str] | None = None) -> None:
+        """Start a command that outlives the caller; its output is appended to the node's file ``log``."""
+
+    @abstractmethod
+    def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        """Write a file of the node, whole or not at all; folders above it are made."""
+
+    @abstractmethod
+    def get(self, path: str) -> bytes:
+        """Read a file of the node; FileNotFoundError when there is none."""
+
+    @abstractmethod
+    def names(self, directory: str) -> list[str]:
+        """The names in a folder of the node, sorted; empty when there is no such folder."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} {self.address}>"
+
+
+class NamespaceNode(Node):
+    """A machine made of namespaces of this one, held by the process ``pid``: nsenter runs, /proc/PID/root has
+    the files.
+
+    Files are reached from outside; a path that leads through an absolute symbolic link is not followed in the
+    node, so paths are given resolved (``/run``, not ``/var/run``).
+    """
+
+    def __init__(self, name: str, address: str, pid: int) -> None:
+        self.name = name
+        self.address = address
+        self.pid = pid
+        self.root = Path(f"/proc/{pid}/root")
+
+    def enter(self, *argv: str) -> list[str]:
+        """``argv`` (no shell) as started from this machine."""
+        return ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "-p", "--", *argv]
+
+    def argv(self, command: str, *args: object) -> list[str]:
+        return self.enter("sh", "-c", quoted(command, args))
+
+    def run(self, command: str, *args: object, check: bool = True, input: str | bytes | None = None,
+            timeout: float = 30, env: Mapping[str, str] | None = None) -> Completed:  # fmt: skip
+        return self.run_argv(self.argv(command, *args), quoted(command, args), check, input, timeout, env)
+
+    def run_argv(
+        self,
+        argv: Sequence[str],
+        shown: str = "",
+        check: bool = True,
+        input: str | bytes | None = None,
+        timeout: float = 30,
+        env: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """Run one command as given to :meth:`enter`; see :meth:`run`."""
+        data = input.encode() if isinstance(input, str) else input
+        shown = shown or shlex.join(argv)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL if data is None else subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, env=environment(env), process_group=0,
+        )  # fmt: skip
+        with ended(process):
+            try:
+                out, err = process.communicate(data, timeout)
+            except subprocess.TimeoutExpired as error:
+                output = [(part or b"").decode(errors="replace") for part in (error.output, error.stderr)]
+                late = Completed(self.name, shown, tuple(argv), -signal.SIGKILL, output[0], output[1])
+                raise NodeError(late, f"no end after {timeout} s") from error
+        texts = out.decode(errors="replace"), err.decode(errors="replace")
+        done = Completed(self.name, shown, tuple(argv), process.returncode, *texts)
+        if check and done.exit_status:
+            raise NodeError(done)
+        return done
+
+    def spawn(self, command: str, *args: object, log: str, env: Mapping[str, str] | None = None) -> None:
+        outside = self.outside(log)
+        outside.parent.mkdir(parents=True, exist_ok=True)
+        argv = self.enter("setsid", "--fork", "sh", "-c", "exec " + quoted(command, args))
+        with outside.open("ab") as output:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment(env),
+                check=False,
+            )
+        if done.returncode:
+            shown = quoted(command, args)
+            raise NodeError(Completed(self.name, shown, tuple(argv), done.returncode, "", f"see {log}"))
+
+    def outside(self, path: str) -> Path:
+        """Where a file of the node is found from this machine, as long as the node lives."""
+        return self.root / path.lstrip("/")
+
+    def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        target = self.outside(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.{os.getpid()}")
+        with contextlib.suppress(FileNotFoundError):
+            part.unlink()
+        part.touch(mode=0o600, exist_ok=False)
+        part.write_bytes(data)
+        part.chmod(mode)
+        part.replace(target)
+
+    def get(self, path: str) -> bytes:
+        return self.outside(path).read_bytes()
+
+    def names(self, directory: str) -> list[str]:
+        try:
+            return sorted(entry.name for entry in self.outside(directory).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+
+def environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    """The variables of a command on a node: a plain PATH and locale, what is asked for, nothing of the
+    caller's.
+    """
+    return {
+        "PATH": PATH,
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "TERM": os.environ.get("TERM", "dumb"),
+        **(extra or {}),
+    }
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Whatever happens, the process group is gone and the process reaped at the end."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        raise
+
+
+class SshNode(Node):
+    """A machine behind ssh, by Fabric; commands run as root through sudo when the user is another one."""
+
+    def __init__(self, name: str, address: str, *, host: str = "", user: str = "root", port: int = 22,
+                 identity: str = "", connect_timeout: int = 10) -> None:  # fmt: skip
+        self.name = name
+        self.address = address
+        self.host = host or address
+        self.user = user
+        self.port = port
+        self.identity = identity
+        self.connect_timeout = connect_timeout
+        self._connection: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The one connection, opened at first use."""
+        if self._connection is None:
+            from fabric import Connection
+
+            kwargs: dict[str, object] = {"key_filename": self.identity} if self.identity else {}
+            self._connection = Connection(
+                self.host, user=self.user, port=self.port,
+                connect_timeout=self.connect_timeout, connect_kwargs=kwargs,
+            )  # fmt: skip
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def argv(self, command: str, *args: object) -> list[str]:
+        identity = ["-i", self.identity] if self.identity else []
+        target = f"{self.user}@{self.host}"
+        return ["ssh", "-p", str(self.port), *identity, target, self._as_root(quoted(command, args), None)]
+
+    def _as_root(self, command: str, env: Mapping[str, str] | None) -> str:
+        variables = " ".join(f"{key}={shlex.quote(value)}" for key, value in (env or {}).items())
+        sudo = "" if self.user == "root" else "sudo -n "
+        return f"{sudo}env PATH={PATH} {variables + ' ' if variables else ''}sh -c {shlex.quote(command)}"
+
+    def run(self, command: str, *args: object, check: bool = True, input: str | bytes | None = None,
+            timeout: float = 30, env: Mapping[str, str] | None = None) -> Completed:  # fmt: skip
+        import io
+
+        shown = quoted(command, args)
+        line = self._as_root(shown, env)
+        argv = ("ssh", f"{self.user}@{self.host}", line)
+        text = input.decode() if isinstance(input, bytes) else input or ""
+        try:
+            result = self.connection.run(
+                line, hide=True, warn=True, in_stream=io.StringIO(text), timeout=timeout, encoding="utf-8"
+            )
+        except Exception as error:  # Fabric, invoke, paramiko and the network each have a family of their own
+            failed = Completed(self.name, shown, argv, -1, "", "")
+            raise NodeError(failed, f"{type(error).__name__}: {error}".splitlines()[0]) from error
+        done = Completed(self.name, shown, argv, result.exited, result.stdout, result.stderr)
+        if check and done.exit_status:
+            raise NodeError(done)
+        return done
+
+    def spawn(self, command: str, *args: object, log: str, env: Mapping[str, str] | None = None) -> None:
+        line = f"mkdir -p $(dirname %s) && setsid --fork sh -c %s >>{shlex.quote(log)} 2>&1 </dev/null"
+        self.run(line, log, "exec " + quoted(command, args), env=env)
+
+    def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        import base64
+
+        line = "mkdir -p $(dirname %s) && base64 -d >%s && chmod %s %s && mv -f %s %s"
+        part = f"{path}.part"
+        encoded = base64.b64encode(data).decode()
+        self.run(line, path, part, f"{mode:o}", part, part, path, input=encoded, timeout=120)
+
+    def get(self, path: str) -> bytes:
+        import base64
+
+        done = self.run("base64 < %s", path, check=False)
+        if done.exit_status:
+            raise FileNotFoundError(f"{self.name}:{path}: {done.stderr.strip()}")
+        return base64.b64decode(done.stdout)
+
+    def names(self, directory: str) -> list[str]:
+        done = self.run("ls -A %s", directory, check=False)
+        return sorted(done.stdout.splitlines()) if done.exit_status == 0 else []

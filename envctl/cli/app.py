@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from envctl.cli import configuration
+from envctl.cli import configuration, inside, lifecycle
 
 app = typer.Typer(
     name="envctl",
@@ -35,4 +35,16 @@ def root(
     """Runs before every verb."""
 
 
-app.add_typer(configuration.app, name="config")
+MAKE, USE, KEEP = "Make and remove", "Use", "Look after"
+ANYTHING = {"ignore_unknown_options": True}
+app.command(rich_help_panel=MAKE)(lifecycle.up)
+app.command(rich_help_panel=MAKE)(lifecycle.down)
+app.command(rich_help_panel=MAKE)(lifecycle.migrate)
+app.command(rich_help_panel=MAKE)(lifecycle.rollback)
+app.command(rich_help_panel=USE)(lifecycle.status)
+app.command(rich_help_panel=USE)(lifecycle.verify)
+app.add_typer(inside.pods, name="pod", rich_help_panel=USE)
+app.command("exec", rich_help_panel=USE, context_settings=ANYTHING)(inside.exec_)
+app.command(rich_help_panel=USE)(inside.logs)
+app.command(rich_help_panel=KEEP)(inside.doctor)
+app.add_typer(configuration.app, name="config", rich_help_panel=KEEP)

@@ -1,0 +1,183 @@
+"""``up``, ``down``, ``status``, ``verify``, ``migrate``, ``rollback``: from nothing to a verified LAN and
+back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from envctl.cli.options import File, Name, Output, Yes, agree, config
+from envctl.cli.output import Format, emit, err
+
+if TYPE_CHECKING:
+    from envctl.node import Node
+    from envctl.plan import Note
+    from envctl.providers.base import Provider
+    from envctl.verify import Report
+
+
+def up(
+    file: File = None,
+    name: Name = None,
+    output: Output = Format.TABLE,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave what a failed step made, to look at.")] = False,
+    verify: Annotated[bool, typer.Option(help="Run the acceptance suite at the end.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the steps and do nothing.")] = False,
+) -> None:
+    """Make the environment, install the plugin, migrate the uplink, plug in pods, verify. Again: converge."""
+    from envctl.apply import execute
+    from envctl.environment import observe, provider_of
+    from envctl.show import tables
+    from envctl.show.progress import observer
+    from envctl.show.words import duration
+    from envctl.steps import Verify, up_plan
+
+    start = time.monotonic()
+    provider = provider_of(config(file, name))
+    plan = up_plan(provider, _suite(provider) if verify else None)
+    if dry_run:
+        emit([step.describe() for step in plan], output, lambda _width: tables.steps(plan))
+        return
+    told = observer(err())
+    try:
+        results = execute(plan, told, keep=keep)
+    finally:
+        told.close()
+    facts = observe(provider, agents=False)
+    report = next((step.report for step in plan if isinstance(step, Verify)), None)
+    seconds = time.monotonic() - start
+    err().print(Text.assemble((f"{'':14}done in {duration(seconds)}", "dim")))
+    data = {
+        "seconds": round(seconds, 3),
+        "steps": [dataclasses.asdict(result) for result in results],
+        "environment": dataclasses.asdict(facts),
+        "verification": report.as_data() if report else None,
+    }
+    emit(data, output, lambda width: tables.summary(facts, results, report, width, _flags(file, name)))
+
+
+def _flags(file: str | None, name: str | None) -> str:
+    return (f" -f {file}" if file and file != "-" else "") + (f" -n {name}" if name else "")
+
+
+def _suite(provider: Provider) -> Callable[[Note], Report]:
+    def run(note: Note) -> Report:
+        from envctl.verify import run_suite
+
+        return run_suite(provider, note)
+
+    return run
+
+
+def down(file: File = None, name: Name = None) -> None:
+    """Remove the environment; nothing of it is left, also after a kill half way."""
+    from envctl.environment import provider_of
+
+    provider = provider_of(config(file, name))
+    there = provider.exists()
+    provider.destroy()
+    err().print(f"{provider.config.name}: " + ("removed" if there else "there was nothing"))
+
+
+def status(file: File = None, name: Name = None, output: Output = Format.TABLE) -> None:
+    """Draw the environment as it is now."""
+    from envctl.environment import observe, provider_of
+    from envctl.facts import as_data
+    from envctl.show import tables
+
+    facts = observe(provider_of(config(file, name)))
+    emit(as_data(facts), output, lambda width: tables.status(facts, width))
+
+
+def verify(
+    file: File = None,
+    name: Name = None,
+    output: Output = Format.TABLE,
+    select: Annotated[
+        str, typer.Option("--select", "-k", metavar="EXPR", help="Only checks that match, as in pytest.")
+    ] = "",
+) -> None:
+    """Run the acceptance suite; exit code 3 when something is not as it should be."""
+    from envctl.environment import provider_of
+    from envctl.show import tables
+    from envctl.steps import failed
+    from envctl.verify import run_suite
+
+    provider = existing(provider_of(config(file, name)))
+    report = _with_status(lambda note: run_suite(provider, note, select))
+    emit(report.as_data(), output, lambda _width: tables.checks(report))
+    if not report.checks:
+        raise typer.BadParameter(f"no check matches {select!r}")
+    if not report.passed:
+        raise typer.Exit(failed(report).exit_code)
+
+
+def migrate(
+    nodes: Annotated[list[str] | None, typer.Argument(help="Which nodes; all without one.")] = None,
+    file: File = None,
+    name: Name = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Move each node's address to its bridge; confirmed only after the workstation reached it again."""
+    from envctl import uplink
+
+    def move(provider: Provider, node: Node) -> dict[str, Any]:
+        return uplink.migrate(node, provider.host(), provider.config)
+
+    _on_nodes(nodes, file, name, output, move, "migrated")
+
+
+def rollback(
+    nodes: Annotated[list[str] | None, typer.Argument(help="Which nodes; all without one.")] = None,
+    file: File = None,
+    name: Name = None,
+    output: Output = Format.TABLE,
+    yes: Yes = False,
+) -> None:
+    """Bring back each uplink exactly as it was before the migration. Pods lose the LAN until the next
+    migrate.
+    """
+    from envctl import uplink
+
+    agree("Pods lose the LAN until the next migrate. Go on?", yes=yes)
+    _on_nodes(nodes, file, name, output, lambda _provider, node: uplink.rollback(node), "as before")
+
+
+def _on_nodes(
+    names: Iterable[str] | None,
+    file: str | None,
+    name: str | None,
+    output: Format,
+    call: Callable[[Provider, Node], dict[str, Any]],
+    outcome: str,
+) -> None:
+    from envctl.environment import provider_of, side_by_side
+
+    provider = existing(provider_of(config(file, name)))
+    nodes = [provider.node(one) for one in names] if names else list(provider.nodes())
+    answers = side_by_side(lambda node: call(provider, node), nodes)
+    data = {node.name: answer for node, answer in zip(nodes, answers, strict=True)}
+    emit(data, output, lambda _width: Text("\n".join(f"{node.name}: {outcome}" for node in nodes)))
+
+
+def existing(provider: Provider) -> Provider:
+    """The provider, if its environment is there. Raises UsageError that says how to make it."""
+    from envctl.errors import UsageError
+
+    if not provider.exists():
+        raise UsageError(f"there is no environment {provider.config.name}", hint="envctl up makes it.")
+    return provider
+
+
+def _with_status(run: Callable[[Note], Report]) -> Report:
+    console = err()
+    if not console.is_terminal:
+        return run(lambda _text: None)
+    with console.status("") as shown:
+        return run(lambda text: shown.update(Text(text)))

@@ -1,0 +1,37 @@
+"""Life of a lease"""
+
+from __future__ import annotations
+
+import pytest
+
+from envctl.environment import side_by_side
+from tests.infra.conftest import Lan, Plugged
+from tests.infra.test_reach import reaches
+from tests.lab.lan import until
+
+
+def test_a_pod_that_goes_gives_its_address_back(lan: Lan, temporary_pod: Plugged) -> None:
+    """After DEL the server has the address back, and no link is left on the node."""
+    assert lan.books()[temporary_pod.mac].address == temporary_pod.address
+    node = lan.node_of(temporary_pod)
+    ports = node.check_output("ls /sys/class/net/%s/brif", lan.config.bridge).split()
+    lan.provider.pod_rm(temporary_pod.name)
+    until(lambda: temporary_pod.mac not in lan.books(), what="the release in the server's books")
+    assert len(node.check_output("ls /sys/class/net/%s/brif", lan.config.bridge).split()) == len(ports) - 1
+
+
+@pytest.mark.needs(pods=1, why="needs a pod")
+def test_a_killed_agent_keeps_every_lease_and_asks_for_none_again(lan: Lan) -> None:
+    """An agent that is killed and started again has every lease, and asks the server for none."""
+    leases, books = lan.leases(), lan.books()
+    nodes = lan.provider.nodes()
+    side_by_side(lambda node: lan.provider.stop_agent(node, "KILL"), nodes)
+    side_by_side(lan.provider.start_agent, nodes)
+    after = lan.leases()
+    assert after.keys() == leases.keys()
+    assert {mac: lease["address"] for mac, lease in after.items()} == {
+        mac: lease["address"] for mac, lease in leases.items()
+    }
+    assert lan.books() == books, "the server's books changed: a lease was asked for or given back"
+    for pod in lan.pods:
+        assert reaches(lan.host, pod.address), f"{pod.name} lost its network"

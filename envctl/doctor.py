@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from envctl.errors import EnvctlError
+from envctl.show.words import count
 
 if TYPE_CHECKING:
     from envctl.plan import Note
@@ -36,7 +37,7 @@ def require(findings: Sequence[Finding]) -> str:
             hint="envctl doctor --fix mends what it can." if fixable else "Mend these and try again.",
         )
     warnings = sum(finding.level == "warning" for finding in findings)
-    checks = f"{len(findings)} checks"
+    checks = count(len(findings), "check")
     return (
         f"{checks}, {warnings} of them with a warning: envctl doctor" if warnings else f"{checks}, all well"
     )

@@ -113,6 +113,12 @@ class LeaseLost(CniError):
     code = 102
 
 
+class NotAsPromised(CniError):
+    """CHECK: what is there is not what ADD promised; ``msg`` lists every difference at once."""
+
+    code = 103
+
+
 class UplinkRefused(CniError):
     """The uplink cannot be migrated, and nothing was changed; ``msg`` names every reason."""
 

@@ -1,0 +1,3 @@
+"""What a pod's place on the bridge is made of: configuration and observation in, steps and comparisons out;
+pure.
+"""

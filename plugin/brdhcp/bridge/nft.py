@@ -1,0 +1,130 @@
+"""nftables rules for the guards of a port and for masquerading, as text for ``nft -f -``. Pure.
+
+Rules stand in tables of our own and name sets; a pod that comes or goes only changes elements of those
+sets, in one transaction each, and both ways can be repeated. ``macspoofchk``: a pod sends with its own MAC
+only. ``spoofGuard``: and, in IPv4 and ARP, with its own address only. ``dhcpGuard``: it answers no DHCP.
+``raGuard``: it is no IPv6 router.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface
+
+from brdhcp.spec.netconf import Bridge
+
+TABLE = "brdhcp"
+
+_GUARD_SETS = {
+    "dhcp_guard": "ifname",
+    "ra_guard": "ifname",
+    "mac_guard": "ifname",
+    "macs": "ifname . ether_addr",
+    "address_guard": "ifname",
+    "addresses": "ifname . ipv4_addr",
+}
+_GUARD_RULES = (
+    'iifname @mac_guard iifname . ether saddr != @macs counter drop comment "macspoofchk"',
+    'iifname @mac_guard iifname . arp saddr ether != @macs counter drop comment "macspoofchk"',
+    'iifname @dhcp_guard udp sport 67 counter drop comment "dhcpGuard"',
+    'iifname @ra_guard icmpv6 type nd-router-advert counter drop comment "raGuard"',
+    'iifname @address_guard udp sport 68 udp dport 67 ip saddr 0.0.0.0 accept comment "asking for a lease"',
+    'iifname @address_guard arp saddr ip 0.0.0.0 accept comment "probing an address"',
+    'iifname @address_guard ether type ip iifname . ip saddr != @addresses counter drop comment "spoofGuard"',
+    'iifname @address_guard iifname . arp saddr ip != @addresses counter drop comment "spoofGuard"',
+)
+
+_MASQ_SETS = {
+    "local4": ("ipv4_addr . ipv4_addr", "interval"),
+    "local6": ("ipv6_addr . ipv6_addr", "interval"),
+    "pods4": ("ipv4_addr", ""),
+    "pods6": ("ipv6_addr", ""),
+}
+_MASQ_RULES = tuple(
+    rule
+    for family, number, multicast in (("ip", 4, "224.0.0.0/4"), ("ip6", 6, "ff00::/8"))
+    for rule in (
+        f"{family} saddr . {family} daddr @local{number} accept",
+        f"{family} saddr @pods{number} {family} daddr != {multicast} counter masquerade",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """What to feed ``nft -f -``: ``tables`` makes or renews tables, sets and rules, ``add`` and ``remove``
+    one pod's elements. All empty when nothing of this is configured; then nft need not be there.
+    """
+
+    tables: str = ""
+    add: str = ""
+    remove: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.tables)
+
+
+def of_port(
+    conf: Bridge, *, veth: str, mac: str, addresses: Iterable[IPv4Interface | IPv6Interface] = ()
+) -> Ruleset:
+    """The rules for one port. ``remove`` needs the same arguments as ``add`` had, and may come when nothing
+    is there.
+    """
+    addresses = tuple(addresses)
+    elements = _guard_elements(conf, veth, mac, addresses)
+    masked = _masq_elements(addresses) if conf.ip_masq else []
+    tables = (guard_table() if elements else "") + (masquerade_table() if masked else "")
+    every = [("bridge", *e) for e in elements] + [("inet", *e) for e in masked]
+    add = [f"add element {family} {TABLE} {name} {{ {element} }}" for family, name, element in every]
+    # nft refuses to delete what is not there: in the same transaction it is added first.
+    gone = [f"delete{line.removeprefix('add')}" for line in add]
+    return Ruleset(tables, _lines(add), (tables + _lines([*add, *gone])) if every else "")
+
+
+def guard_table() -> str:
+    """Table ``bridge brdhcp``: sets for the ports that are guarded, and the rules, renewed as a whole."""
+    lines = [f"add table bridge {TABLE}"]
+    lines += [f"add set bridge {TABLE} {name} {{ type {kind}; }}" for name, kind in _GUARD_SETS.items()]
+    chain = "{ type filter hook prerouting priority -300; policy accept; }"
+    lines += [f"add chain bridge {TABLE} from_pods {chain}", f"flush chain bridge {TABLE} from_pods"]
+    return _lines([*lines, *(f"add rule bridge {TABLE} from_pods {rule}" for rule in _GUARD_RULES)])
+
+
+def masquerade_table() -> str:
+    """Table ``inet brdhcp``: what pods send beyond their own network leaves with the node's address."""
+    lines = [f"add table inet {TABLE}"]
+    for name, (kind, flags) in _MASQ_SETS.items():
+        lines.append(f"add set inet {TABLE} {name} {{ type {kind}; {f'flags {flags}; ' if flags else ''}}}")
+    chain = "{ type nat hook postrouting priority 100; policy accept; }"
+    lines += [f"add chain inet {TABLE} leaving {chain}", f"flush chain inet {TABLE} leaving"]
+    return _lines([*lines, *(f"add rule inet {TABLE} leaving {rule}" for rule in _MASQ_RULES)])
+
+
+def _guard_elements(
+    conf: Bridge, veth: str, mac: str, addresses: tuple[IPv4Interface | IPv6Interface, ...]
+) -> list[tuple[str, str]]:
+    port = f'"{veth}"'
+    found = []
+    if conf.mac_spoof_check or conf.spoof_guard:
+        found += [("macs", f"{port} . {mac}"), ("mac_guard", port)]
+    if conf.spoof_guard:
+        found += [("addresses", f"{port} . {address.ip}") for address in addresses if address.version == 4]
+        found.append(("address_guard", port))
+    if conf.dhcp_guard:
+        found.append(("dhcp_guard", port))
+    if conf.ra_guard:
+        found.append(("ra_guard", port))
+    return found
+
+
+def _masq_elements(addresses: tuple[IPv4Interface | IPv6Interface, ...]) -> list[tuple[str, str]]:
+    found = []
+    for address in addresses:
+        found.append((f"pods{address.version}", str(address.ip)))
+        found.append((f"local{address.version}", f"{address.ip} . {address.network}"))
+    return found
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# The plugin: its virtual environment from wheels that were brought along, shim, agent, network configuration.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+: "${NODE_PYTHON:=/usr/bin/python3}"
+wheels=$home/wheels
+conf=/etc/cni/net.d/10-$CNI_NETWORK.conf
+
+is_done() {
+    [[ "$(cat /opt/brdhcp/stamp 2>/dev/null)" == "$(cat "$wheels/stamp")" ]] || fail "the plugin of these wheels is not installed"
+    [[ -x /opt/cni/bin/brdhcp && -s "$conf" ]] || fail "the shim or $conf is missing"
+    systemctl is-active --quiet brdhcpd || fail "the agent does not run: journalctl -u brdhcpd"
+}
+
+do_it() {
+    install -d /opt/cni/bin /etc/cni/net.d
+    if [[ ! -x /opt/brdhcp/bin/pip ]]; then
+        "$NODE_PYTHON" -m venv /opt/brdhcp
+    fi
+    /opt/brdhcp/bin/pip install --quiet --disable-pip-version-check --no-index --find-links "$wheels" \
+        --force-reinstall brdhcp
+    # The guest's own interpreter may be older, or elsewhere: the shim runs on the one that the agent has.
+    sed '1s|^#!.*|#!/opt/brdhcp/bin/python3 -IS|' "$wheels/plugin/shim/brdhcp" >/opt/cni/bin/.brdhcp.new
+    chmod 755 /opt/cni/bin/.brdhcp.new
+    mv /opt/cni/bin/.brdhcp.new /opt/cni/bin/brdhcp
+    ln -sf brdhcp /opt/cni/bin/brdhcp-ipam
+    ln -sf /opt/brdhcp/bin/brdhcpctl /usr/local/bin/brdhcpctl
+    for unit in "$wheels"/plugin/systemd/*; do
+        install -m 644 "$unit" /etc/systemd/system/
+    done
+    systemctl daemon-reload
+    systemctl enable --quiet brdhcpd
+    systemctl restart brdhcpd
+    if [[ -e /etc/systemd/system/brdhcp-boot-guard.service ]]; then
+        systemctl enable --quiet brdhcp-boot-guard
+    fi
+    if [[ -n "${CNI_CONF:-}" ]]; then
+        printf '%s\n' "$CNI_CONF" >"$conf.new"
+    else
+        fill "$home/kubernetes/network.conf" >"$conf.new"
+    fi
+    mv "$conf.new" "$conf"
+    cat "$wheels/stamp" >/opt/brdhcp/stamp
+}
+
+main "$@"

@@ -13,6 +13,8 @@ from typing import Protocol
 from envctl.errors import EnvctlError, RollbackError, StepError, VerificationError
 from envctl.plan import Step
 
+TAKEN_BACK = "What had been done was taken back; envctl up --keep leaves it, to look at."
+
 
 class Outcome(StrEnum):
     """What became of a step."""
@@ -59,8 +61,8 @@ def execute(plan: Sequence[Step], observer: Observer, *, keep: bool = False) -> 
         start = time.monotonic()
         try:
             why = step.is_done()
-            outcome = Outcome.ALREADY if why else Outcome.DONE
             detail = why or step.run(observer.note)
+            outcome = Outcome.ALREADY if why or not step.changed else Outcome.DONE
         except BaseException as error:
             result = Result(
                 step.name, step.title, Outcome.FAILED, time.monotonic() - start, _first_line(error)
@@ -101,7 +103,7 @@ def _take_back(done: Sequence[Step], observer: Observer, reason: BaseException) 
     raise StepError(
         f"{failed.name} failed: {reason.what}",
         cause=reason.cause,
-        hint=reason.hint or "What had been done was taken back. --keep leaves it, to look at.",
+        hint="\n".join(filter(None, (reason.hint, TAKEN_BACK))),
     ) from reason
 
 

@@ -24,6 +24,9 @@ class Step(ABC):
     title: str
     """What it will do, as one line."""
 
+    changed: bool = True
+    """Whether ``run`` changed anything; a step that only finds out while running says no by this."""
+
     @abstractmethod
     def is_done(self) -> str:
         """Why there is nothing to do, in a few words; ``""`` when there is."""

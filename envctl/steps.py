@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from envctl import doctor, uplink
-from envctl.environment import side_by_side
+from envctl.environment import APISERVERS, SERVERS, side_by_side
 from envctl.errors import VerificationError
 from envctl.plan import Note, Plan, Step
 from envctl.show.words import count, short
@@ -64,11 +64,18 @@ class Environment(Step):
 
     def run(self, note: Note) -> str:
         self.made = not self.provider.exists()
-        said = []
+        wanted = set(self.provider.config.node_addresses())
+        self.changed = not wanted <= {node.name for node in self.provider.nodes()}
         for action in self.provider.actions():
             note(action.title)
-            said.append(action.run())
-        return ", ".join(filter(None, said))
+            action.run()
+        config = self.provider.config
+        server = f"{SERVERS[config.provider]} at {config.network.dhcp.server}"
+        return f"{_names(self.provider.nodes())} on {config.network.cidr}; {server}; {self._apiserver()}"
+
+    def _apiserver(self) -> str:
+        there = self.provider.apiserver()
+        return f"{APISERVERS[there.kind]} :{there.port}"
 
     def undo(self, note: Note) -> str:
         if not self.made:

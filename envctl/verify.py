@@ -75,6 +75,13 @@ class Collector:
         self._titles: dict[str, tuple[str, str]] = {}
         self._seconds: dict[str, float] = {}
         self._failed: set[str] = set()
+        self.interrupted = False
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """A person's, or pytest's own after a file that it could not read."""
+        import pytest
+
+        self.interrupted = not isinstance(excinfo.value, pytest.Session.Interrupted)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
@@ -139,7 +146,9 @@ def run_suite(provider: Provider, note: Note = lambda _text: None, select: str =
 
     collector = Collector(provider, note)
     status = pytest.main(_arguments(select), plugins=[collector])
-    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+    if collector.interrupted:
+        raise KeyboardInterrupt
+    if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
         raise EnvctlError("the acceptance suite ended early", cause=f"pytest: {pytest.ExitCode(status).name}")
     return Report(tuple(collector.checks))
 
@@ -148,7 +157,7 @@ def _arguments(select: str) -> list[str]:
     root = SUITE.parents[1]
     off = ("terminal", "cacheprovider", "junitxml", "pastebin", "doctest", "unittest", "stepwise",
            "faulthandler", "setuponly", "setupplan", "logging", "legacypath", "debugging")  # fmt: skip
-    arguments = [str(SUITE), f"--rootdir={root}", f"--config-file={root / 'pyproject.toml'}",
+    arguments = [str(SUITE), "--capture=no", f"--rootdir={root}", f"--config-file={root / 'pyproject.toml'}",
                  "--override-ini=addopts=", "--disable-plugin-autoload"]  # fmt: skip
     arguments += [word for name in off for word in ("-p", f"no:{name}")]
     return [*arguments, "-k", select] if select else arguments

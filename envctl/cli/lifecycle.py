@@ -5,6 +5,7 @@ back.
 from __future__ import annotations
 
 import dataclasses
+import signal
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,6 +46,7 @@ def up(
         emit([step.describe() for step in plan], output, lambda _width: tables.steps(plan))
         return
     told = observer(err())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         results = execute(plan, told, keep=keep)
     finally:

@@ -61,6 +61,6 @@ def report(error: EnvctlError, *, as_json: bool) -> None:
     text = Text.assemble(("error: ", "bold red"), (error.what, "bold"))
     for line in error.cause.splitlines():
         text.append(f"\n  {line}")
-    if error.hint:
-        text.append("\n").append("what to do: ", "bold").append(error.hint)
+    for number, line in enumerate(error.hint.splitlines()):
+        text.append("\n").append("  " if number else "what to do: ", "bold").append(line)
     console.print(text, soft_wrap=True)

@@ -88,7 +88,7 @@ class FakeProvider(Provider):
         return self.workstation
 
     def apiserver(self) -> Apiserver:
-        raise EnvctlError("there is none")
+        return Apiserver("stand-in", str(self.config.nodes.master), self.config.apiserver.port, "")
 
     def server_leases(self) -> tuple[ServerLease, ...]:
         return ()

@@ -34,7 +34,7 @@ def test_up_goes_from_nothing_to_verified_pods() -> None:
     provider = FakeProvider()
     assert up(provider) == [
         "doctor: 1 check, all well",
-        "lab: machines",
+        "lab: master, worker1 on 172.16.91.0/24; dnsmasq at 172.16.91.254; apiserver-standin :8443",
         "plugin: brdhcp on master, worker1; the agent answers",
         "migrate: eth0 → mybr0 on master, worker1; confirmed from the workstation",
         "pods: pod1 .128, pod2 .129, pod3 .130",
@@ -60,7 +60,11 @@ def test_a_second_up_migrates_nothing_and_adds_nothing() -> None:
     up(provider)
     provider.log.clear()
     results = execute(up_plan(provider, None), Told())
-    assert {result.step for result in results if result.outcome is Outcome.ALREADY} == {"migrate", "pods"}
+    assert {result.step for result in results if result.outcome is Outcome.ALREADY} == {
+        "lab",
+        "migrate",
+        "pods",
+    }
     assert not [entry for entry in provider.log if "uplink migrate" in entry or "add" in entry]
 
 

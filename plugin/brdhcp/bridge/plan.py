@@ -81,7 +81,7 @@ def _require_bridge(conf: Bridge, here: Link, wants_vlans: bool) -> None:
         what = f"a link of kind {here.kind}" if here.kind else "a network card"
         raise InvalidConfiguration(
             f'bridge "{conf.name}" is {what}, not a bridge',
-            f"brdhcpctl uplink puts {conf.name} into a bridge, with the node's address; name that bridge here",
+            f"brdhcpctl uplink puts {conf.name} into a bridge, with the node's address; name that bridge",
         )
     if wants_vlans and not here.bridge.get("vlan_filtering"):
         raise InvalidConfiguration(

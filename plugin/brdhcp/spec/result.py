@@ -146,16 +146,16 @@ class Result:
         version = require_supported(section.string("cniVersion") or version or UNSTATED)
         if "ip4" in section or "ip6" in section or not at_least(version, "0.3.0"):
             return cls._read_02(section)
-        ips = tuple(ip for ip in (_read_ip(s, "address") for s in section.sections("ips")) if ip)
-        interfaces = tuple(_read_interface(s) for s in section.sections("interfaces"))
-        for index, ip in enumerate(ips):
-            if ip.interface is not None and ip.interface >= len(interfaces) > 0:
-                section.invalid(
-                    f"ips[{index}].interface", f"is {ip.interface}, there are {len(interfaces)} interfaces"
-                )
+        interfaces = tuple(_read_interface(sub) for sub in section.sections("interfaces"))
+        ips = []
+        for sub in section.sections("ips"):
+            ip = _read_ip(sub, "address")
+            ips += [ip] if ip else []
+            if ip and ip.interface is not None and ip.interface >= len(interfaces) > 0:
+                sub.invalid("interface", f"is {ip.interface}, there are {len(interfaces)} interfaces")
         return cls(
             interfaces=interfaces,
-            ips=ips,
+            ips=tuple(ips),
             routes=_read_routes(section),
             dns=Dns.read(section.section("dns")),
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from brdhcp.agent import wire
 from brdhcp.agent.events import Events
-from brdhcp.errors import StoreFailure
+from brdhcp.errors import StoreFailure, Undecodable
 
 Handler = Callable[[wire.Envelope], Awaitable[tuple[int, bytes]]]
 
@@ -46,7 +46,9 @@ def listen(path: Path) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise StoreFailure(f"cannot listen at {path}: {error.strerror}", "is the directory there and writable?") from error
+        raise StoreFailure(
+            f"cannot listen at {path}: {error.strerror}", "is the directory there and writable?"
+        ) from error
     except BaseException:
         listener.close()
         raise
@@ -65,7 +67,9 @@ def _answers(path: Path) -> bool:
 class Server:
     """Serves requests on ``listener`` until told to stop."""
 
-    def __init__(self, listener: socket.socket, handler: Handler, events: Events, allowed_uids: frozenset[int]) -> None:
+    def __init__(
+        self, listener: socket.socket, handler: Handler, events: Events, allowed_uids: frozenset[int]
+    ) -> None:
         self._listener = listener
         self._handler = handler
         self._events = events
@@ -95,13 +99,15 @@ class Server:
             connection.setblocking(False)
             who = wire.peer(connection)
             if who.uid not in self._allowed:
-                self._events("request-refused", f"a request of uid {who.uid} (pid {who.pid}) was refused", "warning")
+                self._events(
+                    "request-refused", f"a request of uid {who.uid} (pid {who.pid}) was refused", "warning"
+                )
                 return
             envelope: wire.Envelope | None = None
             try:
                 envelope = await wire.receive(connection)
                 status, stdout = await self._handler(envelope)
-            except wire.Undecodable as error:
+            except Undecodable as error:
                 self._events("request-undecodable", str(error), "warning", pid=who.pid)
                 return
             finally:

@@ -144,7 +144,9 @@ def answer(status: int, stdout: bytes) -> bytes:
     return b"%d\n" % status + stdout
 
 
-def ask(path: str, environment: dict[str, str], stdin: bytes = b"", timeout: float = 120.0) -> tuple[int, bytes]:
+def ask(
+    path: str, environment: dict[str, str], stdin: bytes = b"", timeout: float = 120.0
+) -> tuple[int, bytes]:
     """Send one request to the agent at ``path`` and return exit status and output (for ``brdhcpctl``; blocks).
 
     Raises OSError when nobody listens there, ``CniError`` when the answer is not one.

@@ -1,0 +1,231 @@
+"""ADD: an interface on the bridge, a lease for it, and nothing left behind when either cannot be had."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from brdhcp.agent import client, delegate, faults, ports, remove, sandbox
+from brdhcp.agent.attached import GRANTED, Attached, lease_json
+from brdhcp.agent.core import Core
+from brdhcp.agent.keeper import Keeper, clock
+from brdhcp.agent.sandbox import OpenPort, PodPort
+from brdhcp.bridge import naming, outcome, pod
+from brdhcp.dhcp.lease import Lease
+from brdhcp.errors import CniError, InvalidEnvironment, InvalidNamespace, TryAgainLater
+from brdhcp.netlink import netns
+from brdhcp.spec.environment import Request
+from brdhcp.spec.netconf import NetConf
+from brdhcp.spec.result import Result
+from brdhcp.store.leases import Attachment, Key
+
+PORT_READY_S = 0.1
+"""How long the first DHCPDISCOVER waits for the bridge port to forward, at most: then the retries have to do."""
+
+
+class Add:
+    """One ADD. ``run`` either answers a result that is on disk, or raises and leaves nothing."""
+
+    def __init__(self, core: Core, request: Request, netconf: NetConf, netns_fd: int, stdin: bytes) -> None:
+        self.core = core
+        self.request = request
+        self.netconf = netconf
+        self.netns_fd = netns_fd
+        self.stdin = stdin
+        self.key = Key(network=netconf.name, container_id=request.container_id, if_name=request.if_name)
+        self.record = Attachment(
+            network=netconf.name, container_id=request.container_id, if_name=request.if_name
+        )
+
+    async def run(self) -> Result:
+        """The result of ADD (CNI SPEC, "ADD Success"). Raises ``CniError``."""
+        self._require_namespace()
+        await self._require_new()
+        self.record = self._intent()
+        async with AsyncExitStack() as undo:
+            await self.core.save(self.record)
+            undo.push_async_callback(self._shielded, self.core.forget, self.key)
+            faults.point("add: intent on disk")
+            result = await (
+                self._ipam_only(undo) if self.request.role == "ipam" else self._bridge_and_ipam(undo)
+            )
+            undo.pop_all()
+        return result
+
+    def _require_namespace(self) -> None:
+        if self.netns_fd < 0:
+            os.close(sandbox.open_path(self.request.netns))
+            raise InvalidNamespace(
+                f"the shim could not open CNI_NETNS {self.request.netns!r}", "does it run as root?"
+            )
+        if sandbox.is_own(self.netns_fd):
+            raise InvalidNamespace(
+                f"CNI_NETNS {self.request.netns!r} is the node's own namespace",
+                "a pod with hostNetwork needs no CNI interface",
+            )
+
+    async def _require_new(self) -> None:
+        """Nothing of this name is alive; what a dead one left is cleaned up."""
+        for record in self.core.store:
+            if (record.container_id, record.if_name) != (self.request.container_id, self.request.if_name):
+                continue
+            if record.state == "bound" and await self.core.in_thread(sandbox.alive, record):
+                raise InvalidEnvironment(
+                    f"container {record.container_id} has {record.if_name} already, on network {record.network}",
+                    "DEL it first; CNI_CONTAINERID and CNI_IFNAME together name one attachment",
+                )
+            await remove.remove(self.core, record)
+
+    def _intent(self) -> Attachment:
+        request, netconf = self.request, self.netconf
+        ours = request.role == "main"
+        return self.record.replace(
+            role=request.role, netns=request.netns, netns_identity=netns.identity(self.netns_fd),
+            boot_id=sandbox.boot_id(), bridge=netconf.bridge.name if ours else "",
+            veth=naming.veth_name(request.container_id, request.if_name) if ours else "",
+            netconf=self.stdin.decode(), args=request.env.get("CNI_ARGS", ""), path=":".join(request.path),
+            pod=request.pod, hostname=netconf.dhcp.hostname if netconf.dhcp else "", created_at=time.time(),
+        )  # fmt: skip
+
+    async def _bridge_and_ipam(self, undo: AsyncExitStack) -> Result:
+        core, request, netconf = self.core, self.request, self.netconf
+        plugged = await core.in_thread(ports.plug, core.node, netconf, request, self.netns_fd)
+        undo.push_async_callback(self._shielded, core.in_thread, ports.undo, core.node, plugged.steps)
+        faults.point("add: link made")
+        self.record = self.record.replace(mac=plugged.port.mac)
+        if netconf.dhcp is not None:
+            await self._port_ready(plugged.port.veth)
+            lease = await self._lease(undo, plugged.port.mac)
+            node = outcome.node_address(core.node.addresses(), netconf.bridge.name, lease.address.network)
+            result = outcome.of_lease(lease, netconf, node)
+            mtu = pod.mtu_of(lease.mtu, netconf.bridge.mtu, plugged.port.bridge_mtu)
+        elif netconf.delegated:
+            result = await self._delegated(undo)
+            steps = await core.in_thread(ports.gateway, core.node, netconf, result)
+            undo.push_async_callback(self._shielded, core.in_thread, ports.undo, core.node, steps)
+            mtu = plugged.port.mtu
+        else:
+            result, mtu = Result(dns=netconf.dns), plugged.port.mtu
+        result = ports.interfaces(core.node, plugged, request, result)
+        if result.ips:
+            changed = None if mtu == plugged.port.mtu else mtu
+            await core.in_thread(ports.configure, self.netns_fd, request.if_name, result, netconf, changed)
+            faults.point("add: address set")
+        await self._bound(result)
+        return result
+
+    async def _ipam_only(self, undo: AsyncExitStack) -> Result:
+        """``brdhcp-ipam``: another plugin made the interface and will give it the address."""
+        link = await self.core.in_thread(ports.inside_link, self.netns_fd, self.request.if_name)
+        if link is None:
+            raise InvalidEnvironment(
+                f"CNI_IFNAME {self.request.if_name} is not in the container's namespace",
+                "the main plugin must make it before it calls its IPAM, as bridge and macvlan do",
+            )
+        if not link.up:
+            await self.core.in_thread(ports.set_up, self.netns_fd, self.request.if_name)
+        way_out = await self.core.in_thread(ports.way_out, self.core.node, link)
+        self.record = self.record.replace(mac=link.address, bridge=way_out)
+        lease = await self._lease(undo, link.address)
+        node = outcome.node_address(self.core.node.addresses(), way_out, lease.address.network)
+        result = outcome.of_lease(lease, self.netconf, node)
+        await self._bound(result)
+        return result
+
+    async def _port_ready(self, veth: str) -> None:
+        deadline = clock() + PORT_READY_S
+        while not ports.is_forwarding(self.core.node, veth) and clock() < deadline:
+            await asyncio.sleep(0.0005)
+
+    async def _lease(self, undo: AsyncExitStack, mac: str) -> Lease:
+        """DORA through the pod's own interface."""
+        assert self.netconf.dhcp is not None
+        who = client.identity(self.netconf, self.request, mac)
+        self.record = self.record.replace(client_id=(who.effective_client_id or b"").hex())
+        machine = client.fresh(who, client.policy(self.netconf.dhcp), clock())
+        attached = Attached(self.core, self.record)
+        keeper = Keeper(
+            machine, OpenPort(self.netns_fd, self.request.if_name, mac), attached, self.core.closer
+        )
+        attached.keeper = keeper
+        undo.push_async_callback(self._abandon, keeper)
+        try:
+            lease = await keeper.acquire()
+        except TryAgainLater as error:
+            raise TryAgainLater(
+                error.msg, await self.core.in_thread(ports.why_silent, self.core.node, self.record.bridge)
+            ) from error
+        faults.point("add: lease acquired")
+        keeper.port = PodPort(self.record, mac)
+        self.core.attached[self.key] = attached
+        return lease
+
+    async def _abandon(self, keeper: Keeper) -> None:
+        """Give back what was acquired, or stop asking."""
+        self.core.attached.pop(self.key, None)
+        keeper.port = OpenPort(self.netns_fd, self.request.if_name, keeper.port.mac)
+        if keeper.lease is not None:
+            keeper.release()
+        keeper.close()
+
+    async def _delegated(self, undo: AsyncExitStack) -> Result:
+        plugin = self.netconf.delegated
+        where = _netns_path(self.request, self.netns_fd)
+
+        async def give_back() -> None:
+            await delegate.call(plugin, "DEL", self.request.env, self.stdin, where)
+
+        undo.push_async_callback(self._shielded, give_back)
+        answer = await delegate.call(plugin, "ADD", self.request.env, self.stdin, where)
+        return outcome.of_delegate(
+            Result.from_json(answer, f"the result of {plugin}", self.netconf.cni_version), self.netconf
+        )
+
+    async def _bound(self, result: Result) -> None:
+        """What was promised is on disk before it is answered."""
+        attached = self.core.attached.get(self.key)
+        lease = attached.keeper.lease if attached is not None and attached.keeper is not None else None
+        self.record = self.record.replace(
+            state="bound",
+            lease=lease_json(lease) if lease is not None else None,
+            result=result.as_json(GRANTED),
+        )
+        await self.core.save(self.record)
+        faults.point("add: lease on disk")
+        if attached is None:
+            attached = self.core.attached[self.key] = Attached(self.core, self.record)
+        attached.record = self.record
+        if attached.keeper is not None:
+            attached.keeper.port = PodPort(self.record, self.record.mac)
+            assert lease is not None
+            attached.keeper.announce(lease.address.ip)
+        self._event(attached, lease)
+
+    def _event(self, attached: Attached, lease: Lease | None) -> None:
+        if lease is not None:
+            self.core.events(
+                "lease-acquired", f"{attached.name} has {lease.address} for {lease.lease_s} s", "info",
+                attachment=str(self.key), pod=self.record.pod or None, mac=self.record.mac,
+                address=str(lease.address.ip), server=str(lease.server_id), lease_s=lease.lease_s,
+            )  # fmt: skip
+
+    async def _shielded(self, call: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        """Part of undoing: carried through when the request is cancelled, and its own failure hides nothing."""
+        try:
+            await asyncio.shield(call(*args))
+        except CniError as error:
+            self.core.events("undo-failed", f"{self.key}: {error}", "error", attachment=str(self.key))
+
+
+def _netns_path(request: Request, fd: int) -> str:
+    """A path to the namespace that a child of the agent can open."""
+    try:
+        if netns.identity(request.netns) == netns.identity(fd):
+            return request.netns
+    except InvalidNamespace:
+        pass
+    return f"/proc/{os.getpid()}/fd/{fd}"

@@ -1,0 +1,218 @@
+"""One attachment while the agent runs: its record, its keeper, and what becomes of the pod when its lease changes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from brdhcp.agent import client, ports, sandbox
+from brdhcp.agent.keeper import Keeper, clock
+from brdhcp.agent.sandbox import NodePort, PodPort
+from brdhcp.bridge import outcome
+from brdhcp.dhcp import events as dhcp
+from brdhcp.dhcp.lease import Lease
+from brdhcp.errors import CniError
+from brdhcp.spec.environment import Request
+from brdhcp.spec.netconf import NetConf
+from brdhcp.spec.result import Result
+from brdhcp.store.leases import Attachment
+
+if TYPE_CHECKING:
+    from brdhcp.agent.core import Core
+
+GRANTED = "1.1.0"
+"""The form in which a record keeps the result of ADD."""
+
+
+def lease_json(lease: Lease) -> dict[str, object]:
+    """The lease as the store keeps it, with all its clocks."""
+    return lease.to_json(clock(), time.time(), sandbox.boot_id())
+
+
+def lease_of(record: Attachment) -> Lease | None:
+    """The lease of a record, on the clock of this process. Raises ``ValueError`` for a damaged one."""
+    if record.lease is None:
+        return None
+    return Lease.from_json(record.lease, clock(), time.time(), sandbox.boot_id())
+
+
+def request_of(record: Attachment) -> Request:
+    """The request that made the record, for what is done with it later."""
+    environment = {
+        "CNI_COMMAND": "DEL",
+        "CNI_CONTAINERID": record.container_id,
+        "CNI_NETNS": record.netns,
+        "CNI_IFNAME": record.if_name,
+        "CNI_ARGS": record.args,
+        "CNI_PATH": record.path,
+        "BRDHCP_ROLE": record.role,
+    }
+    return Request.from_environment(environment)
+
+
+class Attached:
+    """A bound attachment. ``lock`` keeps verbs and lease events one after the other."""
+
+    __slots__ = ("_core", "_pending", "keeper", "lock", "record")
+
+    def __init__(self, core: Core, record: Attachment) -> None:
+        self._core = core
+        self.record = record
+        self.keeper: Keeper | None = None
+        self.lock = asyncio.Lock()
+        self._pending: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """How logs call it: the pod where it is known, else the container; and the interface."""
+        return f"{self.record.pod or self.record.container_id[:13]}/{self.record.if_name}"
+
+    def netconf(self) -> NetConf:
+        """The configuration that ADD was called with."""
+        return NetConf.parse(self.record.netconf.encode(), request_of(self.record))
+
+    def resume(self) -> None:
+        """Go on with the lease of the record, as after a restart of the agent. Nothing is sent before it is due."""
+        lease = lease_of(self.record)
+        if lease is None:
+            return
+        netconf = self.netconf()
+        if netconf.dhcp is None:
+            return
+        who = client.identity(netconf, request_of(self.record), self.record.mac)
+        how = client.policy(netconf.dhcp)
+        self.keep(client.resumed(who, how, lease, clock()), PodPort(self.record, self.record.mac))
+        assert self.keeper is not None
+        self.keeper.resume()
+
+    def keep(self, machine: client.Client, port: PodPort | NodePort) -> None:
+        """From now on this client keeps the lease, through ``port``."""
+        self.keeper = Keeper(machine, port, self, self._core.closer)
+
+    def close(self) -> None:
+        """Forget everything but what is on disk."""
+        if self.keeper is not None:
+            self.keeper.close()
+            self.keeper = None
+
+    def lease_event(self, effect: dhcp.Effect) -> None:
+        """The keeper's news (``keeper.Listener``)."""
+        event, facts = self._core.events, self._facts()
+        match effect:
+            case dhcp.Bound(lease=lease):
+                if self.record.state == "bound":
+                    event("lease-acquired", f"{self.name} has {lease.address} again", "notice", **facts)
+                    self._later(self._regained(lease))
+            case dhcp.Renewed(lease=lease):
+                event(
+                    "lease-renewed",
+                    f"{self.name} keeps {lease.address.ip} for {lease.lease_s} s",
+                    "debug",
+                    **facts,
+                )
+                self._later(self._save(lease))
+            case dhcp.Changed(old=old, new=new):
+                what = ", ".join(old.differences(new))
+                event(
+                    "lease-changed", f"the lease of {self.name} came back changed: {what}", "warning", **facts
+                )
+                self._later(self._changed(old, new))
+            case dhcp.Lost(lease=lease, reason=reason):
+                event("lease-lost", f"{self.name} lost {lease.address.ip}: {reason}", "error", **facts)
+                self._later(self._lost(reason))
+            case dhcp.Refused(reason=reason):
+                event("lease-refused", f"the DHCP server refused {self.name}: {reason}", "warning", **facts)
+            case dhcp.Declined(address=address, mac=mac):
+                event(
+                    "lease-declined",
+                    f"{address}, offered to {self.name}, is in use by {mac}",
+                    "warning",
+                    **facts,
+                )
+            case dhcp.Ignored(reason=reason):
+                event(
+                    "message-ignored",
+                    f"a DHCP message for {self.name} cannot be used: {reason}",
+                    "debug",
+                    **facts,
+                )
+            case dhcp.Exhausted(tried=tried):
+                event("no-lease", f"no DHCP lease for {self.name}: {tried}", "warning", **facts)
+
+    def _facts(self) -> dict[str, str | int | float | None]:
+        lease = self.keeper.lease if self.keeper else None
+        return {
+            "attachment": str(self.record.key),
+            "pod": self.record.pod or None,
+            "mac": self.record.mac,
+            "address": str(lease.address.ip) if lease else None,
+            "server": str(lease.server_id) if lease else None,
+            "lease_s": lease.lease_s if lease else None,
+        }
+
+    def _later(self, work: object) -> None:
+        """Do ``work`` (a coroutine) after what is under way; never two at once."""
+        previous = self._pending
+
+        async def after() -> None:
+            if previous is not None:
+                await asyncio.wait([previous])
+            async with self.lock:
+                try:
+                    await work  # type: ignore[misc]
+                except CniError as error:
+                    self._core.events("lease-not-applied", f"{self.name}: {error}", "error", **self._facts())
+
+        self._pending = self._core.background(after(), f"lease of {self.name}")
+
+    async def _save(self, lease: Lease, **changes: object) -> None:
+        if self.record.state == "bound":
+            self.record = self.record.replace(lease=lease_json(lease), **changes)
+            await self._core.save(self.record)
+
+    async def _regained(self, lease: Lease) -> None:
+        await self._apply(Result(), self._result_of(lease))
+        await self._save(
+            lease, result=self._result_of(lease).as_json(GRANTED), extra=_without(self.record, "lost")
+        )
+
+    async def _changed(self, old: Lease, new: Lease) -> None:
+        """Follow the server. Another address is no longer the pod that the runtime knows: CHECK says so from now on."""
+        await self._apply(self._result_of(old), self._result_of(new))
+        extra = _without(self.record, "lost")
+        if old.address.ip != new.address.ip:
+            extra["lost"] = f"the server changed the address from {old.address.ip} to {new.address.ip}"
+        await self._save(new, result=self._result_of(new).as_json(GRANTED), extra=extra)
+
+    async def _lost(self, reason: str) -> None:
+        """RFC 2131 §4.4.5: the address is not to be used any more. The link stays, for when the lease comes back."""
+        await self._apply(Result.from_json(self.record.result or {}, version=GRANTED), Result())
+        if self.record.state == "bound":
+            self.record = self.record.replace(extra={**self.record.extra, "lost": reason})
+            await self._core.save(self.record)
+
+    def _result_of(self, lease: Lease) -> Result:
+        netconf = self.netconf()
+        known = Result.from_json(self.record.result or {}, version=GRANTED)
+        node = outcome.node_address(self._core.node.addresses(), self.record.bridge, lease.address.network)
+        if node is None:
+            netconf = replace(netconf, service_cidr=())
+        result = outcome.of_lease(lease, netconf, node)
+        indexed = tuple(replace(ip, interface=2) for ip in result.ips) if known.interfaces else result.ips
+        return replace(result, interfaces=known.interfaces, ips=indexed)
+
+    async def _apply(self, old: Result, new: Result) -> None:
+        fd = sandbox.find(self.record)
+        if fd < 0:
+            return  # the reconcile gives the lease back
+        try:
+            netconf = self.netconf()
+            await self._core.in_thread(ports.reconfigure, fd, self.record.if_name, old, new, netconf)
+        finally:
+            sandbox.close(fd)
+
+
+def _without(record: Attachment, key: str) -> dict[str, object]:
+    return {name: value for name, value in record.extra.items() if name != key}

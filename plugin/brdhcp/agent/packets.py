@@ -1,0 +1,138 @@
+"""Packet sockets: how frames leave and arrive on an interface that may have no address yet (packet(7)).
+
+The kernel's filter is attached before the socket is bound, so nothing but DHCP for this client (or ARP) ever reaches
+Python, and closing happens in a worker thread, since the kernel waits for a grace period of some 10 ms there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+
+from brdhcp.dhcp.frame import (
+    ETH_P_ARP,
+    ETH_P_IP,
+    Datagram,
+    Instruction,
+    arp_filter,
+    dhcp_filter,
+    parse_arp,
+    parse_frame,
+)
+from brdhcp.dhcp.frame import Arp as Arp
+from brdhcp.errors import StoreFailure
+from brdhcp.netlink import netns
+
+SO_ATTACH_FILTER, SOL_PACKET, PACKET_AUXDATA = 26, 263, 8
+PACKET_OUTGOING = 4
+TP_STATUS_CSUMNOTREADY = 1 << 3
+AUXDATA = struct.Struct("=IIIHHHH")
+"""struct tpacket_auxdata of linux/if_packet.h; the status comes first."""
+LARGEST_FRAME = 2048
+
+
+def packet_socket(if_name: str, ethertype: int, program: Sequence[Instruction]) -> socket.socket:
+    """A filtered, non-blocking packet socket on ``if_name`` of the namespace that the calling thread is in.
+
+    Raises ``StoreFailure`` naming the interface.
+    """
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
+    try:
+        instructions = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+        memory = ctypes.create_string_buffer(instructions)
+        sock.setsockopt(
+            socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(memory))
+        )
+        sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        sock.bind((if_name, ethertype))
+    except OSError as error:
+        sock.close()
+        raise StoreFailure(
+            f"cannot send or receive frames on {if_name}: {error.strerror}", "is the interface there and up?"
+        ) from error
+    return sock
+
+
+def opened_in(netns_fd: int, if_name: str, ethertype: int, program: Sequence[Instruction]) -> socket.socket:
+    """A packet socket in the namespace of ``netns_fd``; in our own when that is negative."""
+    if netns_fd < 0:
+        return packet_socket(if_name, ethertype, program)
+    return netns.run_in(netns_fd, lambda: packet_socket(if_name, ethertype, program))
+
+
+class Packets:
+    """Frames of one kind on one interface, as they come, to ``receive``."""
+
+    def __init__(self, sock: socket.socket, receive: Callable[[bytes, bool], None], closer: Executor) -> None:
+        self._sock = sock
+        self._receive = receive
+        self._closer = closer
+        asyncio.get_running_loop().add_reader(sock, self._drain)
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame. What the network cannot take now counts as lost on the way: the client asks again."""
+        try:
+            self._sock.send(frame)
+        except OSError as error:
+            if error.errno not in (errno.ENETDOWN, errno.ENOBUFS, errno.EAGAIN, errno.ENXIO, errno.ENODEV):
+                raise
+
+    def close(self) -> None:
+        if self._sock.fileno() < 0:
+            return
+        asyncio.get_running_loop().remove_reader(self._sock)
+        # The descriptor goes to the worker by number: nothing here can use the socket again.
+        self._closer.submit(os.close, self._sock.detach())
+
+    def _drain(self) -> None:
+        # Bounded, so that a flood cannot keep the loop from everybody else's packets.
+        for _ in range(64):
+            try:
+                data, ancillary, _, source = self._sock.recvmsg(
+                    LARGEST_FRAME, socket.CMSG_SPACE(AUXDATA.size)
+                )
+            except BlockingIOError:
+                return
+            except OSError:
+                return  # the link went down or away: timers decide what follows
+            if source[2] != PACKET_OUTGOING:
+                self._receive(data, _checksum_ready(ancillary))
+            if self._sock.fileno() < 0:
+                return
+
+
+def _checksum_ready(ancillary: list[tuple[int, int, bytes]]) -> bool:
+    for level, kind, data in ancillary:
+        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA) and len(data) >= 4:
+            return not struct.unpack_from("=I", data)[0] & TP_STATUS_CSUMNOTREADY
+    return True
+
+
+def dhcp_packets(
+    netns_fd: int, if_name: str, mac: str, receive: Callable[[Datagram], None], closer: Executor
+) -> Packets:
+    """DHCP messages for the client with this ``mac`` (chaddr), as datagrams."""
+
+    def parsed(data: bytes, checksum_ready: bool) -> None:
+        datagram = parse_frame(data, checksum_ready=checksum_ready)
+        if datagram is not None:
+            receive(datagram)
+
+    return Packets(opened_in(netns_fd, if_name, ETH_P_IP, dhcp_filter(mac)), parsed, closer)
+
+
+def arp_packets(netns_fd: int, if_name: str, receive: Callable[[Arp], None], closer: Executor) -> Packets:
+    """Every ARP packet that passes."""
+
+    def parsed(data: bytes, _: bool) -> None:
+        arp = parse_arp(data)
+        if arp is not None:
+            receive(arp)
+
+    return Packets(opened_in(netns_fd, if_name, ETH_P_ARP, arp_filter()), parsed, closer)

@@ -1,0 +1,215 @@
+"""Making and removing a pod's place on the bridge: plans of ``brdhcp.bridge``, done by ``brdhcp.netlink``.
+
+These functions block for as long as the kernel works (a veth takes 20 ms to delete), so the agent calls them in its
+worker threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from brdhcp.agent import sandbox
+from brdhcp.bridge import naming as naming
+from brdhcp.bridge import outcome, plan, pod
+from brdhcp.bridge.plan import Port
+from brdhcp.errors import CniError, InvalidEnvironment, StoreFailure
+from brdhcp.netlink.change import LinkDelete, Step
+from brdhcp.netlink.kernel import Kernel, KernelError
+from brdhcp.netlink.observe import Link
+from brdhcp.spec.environment import Request
+from brdhcp.spec.netconf import NetConf
+from brdhcp.spec.result import Interface, Result
+
+FORWARDING = 3
+"""BR_STATE_FORWARDING (linux/if_bridge.h)."""
+
+
+def do(kernel: Kernel, steps: Iterable[Step]) -> None:
+    """Do the steps; when one fails undo those before it and what it did itself, newest first, and raise its error."""
+    done: list[Step] = []
+    for step in steps:
+        try:
+            done.append(step)
+            kernel.apply(step.do)
+        except CniError:
+            undo(kernel, done)
+            raise
+
+
+def undo(kernel: Kernel, done: Sequence[Step]) -> None:
+    """Undo newest first; a step that cannot be undone does not keep the others from it."""
+    for step in reversed(done):
+        for change in step.undo:
+            with contextlib.suppress(KernelError):
+                kernel.apply((change,))
+
+
+@dataclass(frozen=True, slots=True)
+class Plugged:
+    """A pod's interface, up, without an address yet."""
+
+    port: Port
+    steps: tuple[Step, ...]
+
+
+def plug(node: Kernel, netconf: NetConf, request: Request, netns_fd: int) -> Plugged:
+    """The bridge is there, and the pod has an interface on it, up. Undoes all of it when it fails half way."""
+    conf = netconf.bridge
+    seed = sandbox.boot_id()
+    here = node.link(conf.name)
+    do(node, plan.ensure_bridge(conf, here, seed))
+    port = plan.port_of(
+        conf, here, container_id=request.container_id, if_name=request.if_name, network=netconf.name,
+        mac=netconf.mac, seed=seed,
+    )  # fmt: skip
+    steps = plan.attach(conf, port, netns_fd)
+    try:
+        do(node, steps)
+    except KernelError as error:
+        raise _taken(error, request) from error
+    if not conf.disable_container_interface:
+        try:
+            with Kernel.in_netns(netns_fd) as inside:
+                inside.apply(pod.link_up(request.if_name).do)
+        except CniError:
+            undo(node, steps)
+            raise
+    return Plugged(port, steps)
+
+
+def _taken(error: KernelError, request: Request) -> CniError:
+    if error.errno != 17:  # EEXIST
+        return error
+    return InvalidEnvironment(
+        f"CNI_IFNAME {request.if_name} is taken: container {request.container_id} has an interface of that name already",
+        "DEL the attachment that made it first, or use another name",
+    )
+
+
+def is_forwarding(node: Kernel, veth: str) -> bool:
+    """Whether frames pass the port already; a first DHCPDISCOVER sent before that is lost."""
+    link = node.link(veth)
+    return link is not None and link.port.get("state", FORWARDING) == FORWARDING
+
+
+def configure(netns_fd: int, if_name: str, result: Result, netconf: NetConf, mtu: int | None) -> None:
+    """The pod's addresses and routes, at once."""
+    step = pod.configure(
+        if_name, result, mtu=mtu, dad=netconf.bridge.enable_dad,
+        metric=netconf.dhcp.priority if netconf.dhcp else None,
+    )  # fmt: skip
+    with Kernel.in_netns(netns_fd) as inside:
+        do(inside, (step,))
+
+
+def reconfigure(netns_fd: int, if_name: str, old: Result, new: Result, netconf: NetConf) -> None:
+    """Take the pod from one result to another; an empty one leaves the link without an address."""
+    step = pod.reconfigure(
+        if_name,
+        old,
+        new,
+        dad=netconf.bridge.enable_dad,
+        metric=netconf.dhcp.priority if netconf.dhcp else None,
+    )
+    if step is not None:
+        with Kernel.in_netns(netns_fd) as inside:
+            inside.apply(step.do)
+
+
+def inside_link(netns_fd: int, if_name: str) -> Link | None:
+    """The pod's interface as its namespace shows it."""
+    with Kernel.in_netns(netns_fd) as inside:
+        return inside.link(if_name)
+
+
+def unplug(node: Kernel, veths: Iterable[str]) -> None:
+    """The node's ends and with them the pods' are gone; so is one that was gone before."""
+    node.apply([LinkDelete(name=veth) for veth in veths])
+
+
+def set_up(netns_fd: int, if_name: str) -> None:
+    """The pod's interface is up."""
+    with Kernel.in_netns(netns_fd) as inside:
+        inside.apply(pod.link_up(if_name).do)
+
+
+def way_out(node: Kernel, inside: Link) -> str:
+    """The node's interface behind a pod's one: the bridge of a veth, the parent of a macvlan; ``""`` when unknown.
+
+    A lease whose pod has gone is given back from there.
+    """
+    outside = next((link for link in node.links() if link.index == inside.parent), None)
+    if outside is None:
+        return ""
+    return (outside.master or outside.name) if inside.kind == "veth" else outside.name
+
+
+def why_silent(node: Kernel, bridge: str) -> str:
+    """The likeliest reason for a LAN without a DHCP server, as far as this node can see it, and what to do."""
+    links = node.links()
+    here = next((link for link in links if link.name == bridge), None)
+    if here is None or here.kind != "bridge":
+        return "is a DHCP server on that network, and does its pool have a free address?"
+    ports = [link for link in links if link.master == bridge]
+    uplinks = [link for link in ports if link.kind != "veth"] or [
+        link for link in ports if not link.name.startswith("veth")
+    ]
+    if not uplinks:
+        return (
+            f"{bridge} has no uplink: no port of it leads to the LAN, so the DHCPDISCOVER went nowhere. "
+            "See what putting the NIC into it takes: brdhcpctl uplink plan"
+        )
+    if not any(link.up and link.carrier for link in uplinks):
+        return (
+            f"the uplink {uplinks[0].name} of {bridge} has no carrier: is the cable in, is the interface up?"
+        )
+    if node.sysctl("bridge/bridge-nf-call-iptables") == "1":
+        return (
+            "is a DHCP server on the LAN, with a free address? bridged frames pass iptables here "
+            "(net.bridge.bridge-nf-call-iptables=1): a FORWARD policy of DROP eats them (iptables -S FORWARD)"
+        )
+    return "is a DHCP server on the LAN, and does its pool have a free address?"
+
+
+def gateway(node: Kernel, netconf: NetConf, result: Result) -> tuple[Step, ...]:
+    """``isGateway`` with a delegated IPAM: the bridge gets the pods' gateway addresses."""
+    if not netconf.bridge.is_gateway:
+        return ()
+    paths = ["ipv4/ip_forward", "ipv6/conf/all/forwarding"]
+    links = node.links()
+    paths += [f"ipv6/conf/{link.name}/accept_ra" for link in links]
+    values = {path: value for path in paths if (value := node.sysctl(path)) is not None}
+    uplink = any(link.master == netconf.bridge.name and not link.name.startswith("veth") for link in links)
+    steps = plan.gateway(netconf.bridge, result, node.addresses(), carries_uplink=uplink, sysctls=values)
+    do(node, steps)
+    return steps
+
+
+def interfaces(node: Kernel, plugged: Plugged, request: Request, result: Result) -> Result:
+    """The result with its three interfaces."""
+    port = plugged.port
+    return outcome.complete(
+        result,
+        bridge=Interface(name=port.bridge, mac=port.bridge_mac, mtu=port.bridge_mtu),
+        port=Interface(name=port.veth, mac=port.veth_mac, mtu=port.bridge_mtu),
+        pod=Interface(name=port.if_name, mac=port.mac, sandbox=request.netns, mtu=port.mtu),
+    )
+
+
+def nft(ruleset: str) -> None:
+    """Load a ruleset in one transaction. Raises ``StoreFailure`` with what nft said."""
+    if not ruleset:
+        return
+    try:
+        ran = subprocess.run(
+            ["nft", "-f", "-"], input=ruleset, capture_output=True, text=True, check=False, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StoreFailure(
+            f"nft cannot be run: {error}", "install nftables, or leave the guards and ipMasq out"
+        ) from error
+    if ran.returncode:
+        raise StoreFailure("the kernel refused the nftables rules", ran.stderr.strip()[:500])

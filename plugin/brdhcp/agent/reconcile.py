@@ -1,0 +1,133 @@
+"""Making the agent's idea of the node true again: at start, and every now and then.
+
+Most runtimes never call GC, nodes lose power, and namespaces vanish without a DEL; addresses must come back all the
+same, or a pool fills up until nobody gets one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from brdhcp.agent import faults, remove, sandbox, wire
+from brdhcp.agent.attached import Attached
+from brdhcp.agent.core import Core
+from brdhcp.agent.verbs import Verbs
+from brdhcp.errors import CniError
+from brdhcp.store.leases import Attachment
+
+Done = Counter[str]
+"""How many attachments were ``kept``, ``released``, ``forgotten`` (expired), ``waiting`` (no way to release yet)."""
+
+
+async def start(core: Core, verbs: Verbs) -> Done:
+    """Go on where the last agent stopped: keep what lives, end what died, do the DELs that came meanwhile."""
+    for damaged in core.store.damaged:
+        core.events("record-damaged", f"a record cannot be read and was set aside: {damaged}", "error")
+    faults.point("start: store loaded")
+    living = await core.in_thread(_living, core)
+    for record in core.store:
+        if record.state == "bound" and record.key in living:
+            _resume(core, record)
+    faults.point("start: leases resumed")
+    await spooled(core, verbs)
+    done = await sweep(core)
+    done["kept"] = len(core.attached)
+    return done
+
+
+def _resume(core: Core, record: Attachment) -> None:
+    attached = core.attached[record.key] = Attached(core, record)
+    try:
+        attached.resume()
+    except (CniError, ValueError) as error:
+        core.events(
+            "lease-unreadable", f"{record.key}: its lease cannot be gone on with: {error}", "error",
+            attachment=str(record.key),
+        )  # fmt: skip
+
+
+def _living(core: Core) -> frozenset[object]:
+    """Keys of the records whose namespace exists. Looks through ``/proc`` once at most."""
+    found, unsure = set(), []
+    for record in core.store:
+        (found.add(record.key) if sandbox.at_its_path(record) else unsure.append(record))
+    if unsure:
+        identities = sandbox.of_processes()
+        found |= {r.key for r in unsure if r.boot_id == sandbox.boot_id() and r.netns_identity in identities}
+    return frozenset(found)
+
+
+async def sweep(core: Core) -> Done:
+    """End every attachment whose namespace is gone, whose ADD never finished, or whose end is still waiting."""
+    done: Done = Counter()
+    living = await core.in_thread(_living, core)
+    for record in core.store:
+        if record.state == "bound" and record.key in living:
+            continue
+        async with core.alone(record.container_id, record.if_name):
+            now = core.store.get(record.key)
+            if now is None or now.state != record.state or now.created_at != record.created_at:
+                continue  # a verb was faster
+            await _end(core, now, done)
+    return done
+
+
+async def _end(core: Core, record: Attachment, done: Done) -> None:
+    if record.state == "releasing" and remove.expired(record):
+        await core.forget(record.key)
+        done["forgotten"] += 1
+        return
+    why = {
+        "bound": "its namespace is gone",
+        "intent": "its ADD never finished",
+        "releasing": "its lease still had to be given back",
+    }[record.state]
+    try:
+        gone = await remove.remove(core, record)
+    except CniError as error:
+        core.events("reconcile-failed", f"{record.key}: {error}", "error", attachment=str(record.key))
+        return
+    done["released" if gone else "waiting"] += 1
+    if gone:
+        core.events("reconciled", f"{record.key} was ended: {why}", "notice", attachment=str(record.key))
+
+
+async def spooled(core: Core, verbs: Verbs) -> None:
+    """Do the DELs that the shim wrote down while no agent answered."""
+    try:
+        waiting = await core.in_thread(core.spool.pending)
+    except CniError as error:
+        core.events("spool-unreadable", str(error), "error")
+        return
+    for request in waiting:
+        try:
+            environment, stdin = wire.decode_body(request.body)
+        except CniError as error:
+            kept = core.spool.set_aside(request)
+            core.events(
+                "request-damaged", f"a DEL that waited cannot be read: {error}; it is kept as {kept}", "error"
+            )
+            continue
+        status, answer = await verbs.handle(wire.Envelope(environment, stdin))
+        container = environment.get("CNI_CONTAINERID", "?")
+        if status:
+            core.events(
+                "del-failed", f"the DEL of {container} that waited failed: {answer.decode()}", "error"
+            )
+        else:
+            core.events(
+                "del-done", f"the DEL of {container} that waited is done", "notice", container=container
+            )
+        await core.in_thread(core.spool.done, request)
+
+
+async def forever(core: Core, verbs: Verbs, interval_s: float) -> None:
+    """``sweep`` and ``spooled`` every ``interval_s`` seconds."""
+    while True:
+        await asyncio.sleep(interval_s)
+        try:
+            await spooled(core, verbs)
+            await sweep(core)
+        except CniError as error:
+            core.events("reconcile-failed", str(error), "error")

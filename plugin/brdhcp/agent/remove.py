@@ -1,0 +1,128 @@
+"""DEL, and every other way an attachment ends: release the lease, remove the link, forget the record; in that order.
+
+The release goes first, while there is still an interface to send it from. Each part finds its work done already when
+an earlier attempt was cut off, so it can be repeated until the record is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+from brdhcp.agent import client, delegate, faults, ports, sandbox
+from brdhcp.agent.attached import Attached, lease_of, request_of
+from brdhcp.agent.core import Core
+from brdhcp.agent.keeper import Keeper, clock
+from brdhcp.agent.sandbox import NodePort, PodPort
+from brdhcp.dhcp.identity import Identity
+from brdhcp.dhcp.lease import Lease
+from brdhcp.errors import CniError
+from brdhcp.spec.netconf import NetConf
+from brdhcp.store.leases import Attachment
+
+
+async def remove(core: Core, record: Attachment) -> bool:
+    """End one attachment. False when its lease could not be given back yet: the record waits for the reconcile.
+
+    Raises ``StoreFailure`` when it could not be written down that it ends: then nothing was done.
+    """
+    if record.state != "releasing":
+        record = record.replace(state="releasing")
+        await core.save(record)
+    faults.point("del: releasing on disk")
+    released = await _release(core, record)
+    faults.point("del: release sent")
+    await _give_back_delegated(core, record)
+    if record.veth:
+        await core.links.delete(record.veth)
+    faults.point("del: link deleted")
+    if not released:
+        attached = core.attached.pop(record.key, None)
+        if attached is not None:
+            attached.close()
+        return False
+    await core.forget(record.key)
+    faults.point("del: record deleted")
+    return True
+
+
+async def _release(core: Core, record: Attachment) -> bool:
+    """Send DHCPRELEASE by the best way there is. True when sent, or when there is nothing to release any more."""
+    attached = core.attached.get(record.key)
+    lease = attached.keeper.lease if attached and attached.keeper else _lease_on_disk(core, record)
+    if lease is None or lease.expires_at <= clock():
+        return True
+    keeper = attached.keeper if attached else None
+    name = attached.name if attached else str(record.key)
+    for port in (PodPort(record, record.mac), NodePort(record.bridge, record.mac)):
+        try:
+            if keeper is None:
+                keeper = _keeper_for_release(core, record, lease)
+            keeper.port = port
+            keeper.close()
+            keeper.release()
+        except CniError as error:
+            why = error
+            continue
+        core.events(
+            "lease-released", f"{name} gave {lease.address.ip} back to {lease.server_id}", "info",
+            attachment=str(record.key), pod=record.pod or None, mac=record.mac, address=str(lease.address.ip),
+            server=str(lease.server_id),
+        )  # fmt: skip
+        return True
+    core.events(
+        "release-waits", f"the lease of {name} cannot be given back now: {why.msg}", "warning",
+        attachment=str(record.key), address=str(lease.address.ip),
+    )  # fmt: skip
+    return False
+
+
+def _lease_on_disk(core: Core, record: Attachment) -> Lease | None:
+    try:
+        return lease_of(record)
+    except ValueError as error:
+        core.events(
+            "lease-unreadable", f"{record.key}: {error}; the server will free it when it expires", "warning"
+        )
+        return None
+
+
+def _keeper_for_release(core: Core, record: Attachment, lease: Lease) -> Keeper:
+    """A client that knows just enough to release: the identity that the server knows the lease by."""
+    who = Identity(
+        chaddr=bytes.fromhex(record.mac.replace(":", "")),
+        client_id=bytes.fromhex(record.client_id) if record.client_id else None,
+    )
+    machine = client.resumed(who, client.Policy(), lease, clock())
+    return Keeper(machine, NodePort(record.bridge, record.mac), Attached(core, record), core.closer)
+
+
+async def _give_back_delegated(core: Core, record: Attachment) -> None:
+    """DEL of a delegated IPAM. Its failure is said, and does not keep the link."""
+    request = request_of(record)
+    with suppress(CniError):
+        netconf = NetConf.parse(record.netconf.encode(), request)
+        if not netconf.delegated:
+            return
+        fd = sandbox.find(record)
+        try:
+            path = f"/proc/{os.getpid()}/fd/{fd}" if fd >= 0 else ""
+            await delegate.call(netconf.delegated, "DEL", request.env, record.netconf.encode(), path)
+        except CniError as error:
+            core.events("ipam-del-failed", f"{record.key}: {error}", "warning", attachment=str(record.key))
+        finally:
+            sandbox.close(fd)
+
+
+async def leftovers(core: Core, container_id: str, if_name: str) -> None:
+    """What an ADD that nobody remembers may have left: the link, whose name follows from who the pod is."""
+    veth = ports.naming.veth_name(container_id, if_name)
+    if await core.in_thread(core.node.link, veth) is not None:
+        await core.links.delete(veth)
+
+
+def expired(record: Attachment) -> bool:
+    """Whether a lease that could not be given back has ended by itself."""
+    ends = (record.lease or {}).get("expires")
+    return isinstance(ends, int | float) and ends <= time.time()

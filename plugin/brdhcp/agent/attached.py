@@ -13,6 +13,7 @@ from brdhcp.agent.sandbox import NodePort, PodPort
 from brdhcp.bridge import outcome
 from brdhcp.dhcp import events as dhcp
 from brdhcp.dhcp.lease import Lease
+from brdhcp.dhcp.machine import Client
 from brdhcp.errors import CniError
 from brdhcp.spec.environment import Request
 from brdhcp.spec.netconf import NetConf
@@ -87,7 +88,7 @@ class Attached:
         assert self.keeper is not None
         self.keeper.resume()
 
-    def keep(self, machine: client.Client, port: PodPort | NodePort) -> None:
+    def keep(self, machine: Client, port: PodPort | NodePort) -> None:
         """From now on this client keeps the lease, through ``port``."""
         self.keeper = Keeper(machine, port, self, self._core.closer)
 

@@ -27,7 +27,7 @@ def identity(netconf: NetConf, request: Request, mac: str) -> Identity:
             if_name=request.if_name,
             mac=mac,
             pod=request.pod,
-        ),  # fmt: skip
+        ),
         hostname=host_name(dhcp.hostname),
         request=_requested(dhcp),
         provide=tuple(provide_option(provided.option, provided.value) for provided in dhcp.provide),

@@ -1,4 +1,4 @@
-"""Deleting links: the kernel waits for a grace period of about 20 ms per deletion, so those that arrive together go together."""
+"""Deleting links: the kernel waits some 20 ms per deletion, so those that arrive together go together."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from brdhcp.agent.attached import Attached, lease_of, request_of
 from brdhcp.agent.core import Core
 from brdhcp.agent.keeper import Keeper, clock
 from brdhcp.agent.sandbox import NodePort, PodPort
-from brdhcp.dhcp.identity import Identity
+from brdhcp.dhcp.identity import Identity, Policy
 from brdhcp.dhcp.lease import Lease
 from brdhcp.errors import CniError
 from brdhcp.spec.netconf import NetConf
@@ -94,7 +94,7 @@ def _keeper_for_release(core: Core, record: Attachment, lease: Lease) -> Keeper:
         chaddr=bytes.fromhex(record.mac.replace(":", "")),
         client_id=bytes.fromhex(record.client_id) if record.client_id else None,
     )
-    machine = client.resumed(who, client.Policy(), lease, clock())
+    machine = client.resumed(who, Policy(), lease, clock())
     return Keeper(machine, NodePort(record.bridge, record.mac), Attached(core, record), core.closer)
 
 

@@ -58,12 +58,12 @@ class Verbs:
 
     async def _answer(self, envelope: wire.Envelope) -> dict[str, Any] | None:
         request = Request.from_environment(envelope.environment)
-        if request.command == "DEL":
-            return await self._del(request, envelope)
         netconf = NetConf.parse(envelope.stdin, request)
         match request.command:
             case "ADD":
                 return await self._add(request, netconf, envelope)
+            case "DEL":
+                await self._del(request, netconf, envelope)
             case "CHECK":
                 await check.check(self.core, request, netconf, envelope.netns_fd, envelope.stdin)
             case "STATUS":
@@ -81,9 +81,8 @@ class Verbs:
             result = await Add(self.core, request, netconf, envelope.netns_fd, envelope.stdin).run()
         return result.as_json(netconf.cni_version)
 
-    async def _del(self, request: Request, envelope: wire.Envelope) -> None:
+    async def _del(self, request: Request, netconf: NetConf, envelope: wire.Envelope) -> None:
         """Succeeds for what is gone already, and whatever became of the configuration since."""
-        netconf = NetConf.parse(envelope.stdin, request)
         key = Key(network=netconf.name, container_id=request.container_id, if_name=request.if_name)
         async with self.core.alone(request.container_id, request.if_name):
             record = self.core.store.get(key)

@@ -59,11 +59,11 @@ def test_the_descriptor_of_the_namespace_arrives_and_is_closed_with_the_envelope
 
 
 def test_of_several_descriptors_all_but_the_last_are_closed() -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     with Path("/proc/self/ns/net").open() as namespace:
         envelope = receive(wire.encode_request({}, b""), descriptors=(namespace.fileno(),) * 3)
     envelope.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_of_several_descriptors_all_but_the_last_are_closed() -> None:
     ],
 )
 def test_what_is_not_a_request_is_refused_and_keeps_no_descriptor(data: bytes) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     with Path("/proc/self/ns/net").open() as namespace, pytest.raises(Undecodable):
         receive(data, descriptors=(namespace.fileno(),)) if data else receive()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @given(

@@ -23,7 +23,7 @@ from envctl.errors import EnvctlError
 if TYPE_CHECKING:
     from fabric import Connection
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/opt/brdhcp/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,10 @@ class Node(ABC):
     @abstractmethod
     def get(self, path: str) -> bytes:
         """Read a file of the node; FileNotFoundError when there is none."""
+
+    def remove(self, path: str) -> None:
+        """There is no such file on the node afterwards."""
+        self.run("rm -f %s", path)
 
     @abstractmethod
     def names(self, directory: str) -> list[str]:
@@ -198,6 +202,9 @@ class NamespaceNode(Node):
     def get(self, path: str) -> bytes:
         return self.outside(path).read_bytes()
 
+    def remove(self, path: str) -> None:
+        self.outside(path).unlink(missing_ok=True)
+
     def names(self, directory: str) -> list[str]:
         try:
             return sorted(entry.name for entry in self.outside(directory).iterdir())
@@ -234,10 +241,13 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 class SshNode(Node):
-    """A machine behind ssh, by Fabric; commands run as root through sudo when the user is another one."""
+    """A machine behind ssh, by Fabric; commands run as root through sudo when the user is another one.
+
+    ``proxy`` is a command that reaches ``%h:%p`` (ssh's ProxyCommand) where this machine cannot by itself.
+    """
 
     def __init__(self, name: str, address: str, *, host: str = "", user: str = "root", port: int = 22,
-                 identity: str = "", connect_timeout: int = 10) -> None:  # fmt: skip
+                 identity: str = "", connect_timeout: int = 10, proxy: str = "") -> None:  # fmt: skip
         self.name = name
         self.address = address
         self.host = host or address
@@ -245,6 +255,7 @@ class SshNode(Node):
         self.port = port
         self.identity = identity
         self.connect_timeout = connect_timeout
+        self.proxy = proxy
         self._connection: Connection | None = None
 
     @property
@@ -253,59 +264,91 @@ class SshNode(Node):
         if self._connection is None:
             from fabric import Connection
 
-            kwargs: dict[str, object] = {"key_filename": self.identity} if self.identity else {}
+            kwargs: dict[str, object] = (
+                {"look_for_keys": False, "allow_agent": False} if self.identity else {}
+            )
+            if self.identity:
+                kwargs["key_filename"] = self.identity
             self._connection = Connection(
-                self.host, user=self.user, port=self.port,
+                self.host, user=self.user, port=self.port, gateway=self.proxy or None,
                 connect_timeout=self.connect_timeout, connect_kwargs=kwargs,
             )  # fmt: skip
         return self._connection
 
     def close(self) -> None:
+        """End the connection; the next command opens another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def argv(self, command: str, *args: object) -> list[str]:
-        identity = ["-i", self.identity] if self.identity else []
-        target = f"{self.user}@{self.host}"
-        return ["ssh", "-p", str(self.port), *identity, target, self._as_root(quoted(command, args), None)]
+        return [*self.ssh(), self._as_root(quoted(command, args), None)]
 
-    def _as_root(self, command: str, env: Mapping[str, str] | None) -> str:
+    def ssh(self, *options: str) -> list[str]:
+        """The ``ssh`` command that logs in there."""
+        words = ["ssh", "-p", str(self.port), *options]
+        if self.identity:
+            words += ["-i", self.identity, "-o", "IdentitiesOnly=yes"]
+        if self.proxy:
+            words += ["-o", f"ProxyCommand={self.proxy}"]
+            words += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-q"]
+        return [*words, f"{self.user}@{self.host}"]
+
+    def _as_root(self, command: str, env: Mapping[str, str] | None, timeout: float | None = None) -> str:
         variables = " ".join(f"{key}={shlex.quote(value)}" for key, value in (env or {}).items())
         sudo = "" if self.user == "root" else "sudo -n "
-        return f"{sudo}env PATH={PATH} {variables + ' ' if variables else ''}sh -c {shlex.quote(command)}"
+        limit = f"timeout -k 5 {timeout:g} " if timeout else ""
+        words = f"{sudo}env PATH={PATH} {variables + ' ' if variables else ''}{limit}"
+        return f"{words}sh -c {shlex.quote(command)}"
 
     def run(self, command: str, *args: object, check: bool = True, input: str | bytes | None = None,
             timeout: float = 30, env: Mapping[str, str] | None = None) -> Completed:  # fmt: skip
         import io
 
         shown = quoted(command, args)
-        line = self._as_root(shown, env)
-        argv = ("ssh", f"{self.user}@{self.host}", line)
-        text = input.decode() if isinstance(input, bytes) else input or ""
+        argv = ("ssh", f"{self.user}@{self.host}", shown)
+        data = input.encode() if isinstance(input, str) else input
         try:
+            inner = "exec <{0} && rm -f {0}; ".format(self._upload(data)) + shown if data else shown
             result = self.connection.run(
-                line, hide=True, warn=True, in_stream=io.StringIO(text), timeout=timeout, encoding="utf-8"
+                self._as_root(inner, env, timeout),
+                hide=True,
+                warn=True,
+                in_stream=io.StringIO(),
+                encoding="utf-8",
             )
         except Exception as error:  # Fabric, invoke, paramiko and the network each have a family of their own
             failed = Completed(self.name, shown, argv, -1, "", "")
             raise NodeError(failed, f"{type(error).__name__}: {error}".splitlines()[0]) from error
         done = Completed(self.name, shown, argv, result.exited, result.stdout, result.stderr)
+        if done.exit_status == 124:
+            raise NodeError(done, f"no end after {timeout:g} s")
         if check and done.exit_status:
             raise NodeError(done)
         return done
+
+    def _upload(self, data: bytes) -> str:
+        """A file of the node with ``data``: Fabric would feed standard input a hundred bytes a second."""
+        import io
+        import uuid
+
+        remote = f"/tmp/.envctl-{uuid.uuid4().hex}"
+        self.connection.put(io.BytesIO(data), remote)
+        return remote
 
     def spawn(self, command: str, *args: object, log: str, env: Mapping[str, str] | None = None) -> None:
         line = f"mkdir -p $(dirname %s) && setsid --fork sh -c %s >>{shlex.quote(log)} 2>&1 </dev/null"
         self.run(line, log, "exec " + quoted(command, args), env=env)
 
     def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
-        import base64
-
-        line = "mkdir -p $(dirname %s) && base64 -d >%s && chmod %s %s && mv -f %s %s"
+        try:
+            remote = self._upload(data)
+        except Exception as error:  # as in run
+            failed = Completed(self.name, f"write {path}", ("sftp", self.host, path), -1, "", "")
+            raise NodeError(failed, f"{type(error).__name__}: {error}".splitlines()[0]) from error
+        line = "mkdir -p $(dirname %s) && install -m %s %s %s && mv -f %s %s && rm -f %s"
         part = f"{path}.part"
-        encoded = base64.b64encode(data).decode()
-        self.run(line, path, part, f"{mode:o}", part, part, path, input=encoded, timeout=120)
+        self.run(line, path, f"{mode:o}", remote, part, part, path, remote, timeout=60)
 
     def get(self, path: str) -> bytes:
         import base64

@@ -30,7 +30,7 @@ def _table(*columns: str) -> Table:
 def pods(listed: Sequence[PodFacts]) -> Table:
     """One line per pod."""
     table = _table("pod", "node", "address", "MAC", "lease left")
-    for pod in listed:
+    for pod in sorted(listed, key=lambda pod: pod.name):
         remaining = left(pod.lease_left_s)
         table.add_row(
             Text(pod.name, "bold"),
@@ -91,7 +91,7 @@ def status(facts: Facts, width: int) -> RenderableType:
         parts += [Text(""), pods(facts.pods)]
     for node in facts.nodes:
         if node.agent and node.agent != "running":
-            parts.append(Text(f"\n{node.name}: the agent is {node.agent}", "red"))
+            parts.append(Text(f"{node.name}: the agent is {node.agent}", "red"))
     return Group(*parts)
 
 

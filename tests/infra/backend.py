@@ -5,6 +5,7 @@ run.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from testinfra.backend.base import BaseBackend, CommandResult
@@ -14,6 +15,15 @@ from envctl.node import Completed, Node
 from envctl.providers.base import Pod, Provider
 
 Run = Callable[[str], Completed]
+
+
+@dataclass
+class Result(CommandResult):  # type: ignore[misc]
+    """A command's end, in words that fit into a message."""
+
+    def __str__(self) -> str:
+        said = (self.stderr or self.stdout).strip()
+        return f"{self.command.decode()!r} on {self.backend.get_hostname()}: {said}"
 
 
 class NodeBackend(BaseBackend):  # type: ignore[misc]
@@ -31,7 +41,7 @@ class NodeBackend(BaseBackend):  # type: ignore[misc]
     def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
         line = self.get_command(command, *args)
         done = self._run(line)
-        return self.result(done.exit_status, line.encode(), done.stdout, done.stderr)
+        return Result(self, done.exit_status, line.encode(), done.stdout, done.stderr)
 
 
 def host_of(node: Node) -> Host:

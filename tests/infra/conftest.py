@@ -23,6 +23,8 @@ from envctl.providers.lab_network import INTERNET, INTERNET_NAME
 from envctl.verify import Collector, environment_of_suite
 from tests.infra.backend import host_of, host_of_pod
 
+ORDER = ("test_uplink", "test_leases", "test_reach", "test_life")
+"""What the rest stands on first; what disturbs last."""
 _PROVIDER: pytest.StashKey[Provider] = pytest.StashKey()
 
 
@@ -44,6 +46,9 @@ class Plugged:
     @property
     def mac(self) -> str:
         return self.pod.mac
+
+
+Pods = tuple[Plugged, ...]
 
 
 class Lan:
@@ -92,6 +97,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER))
     wanted = config.stash[_PROVIDER].config
     away = [item for item in items if not _has(wanted, item)]
     if away:
@@ -113,6 +119,13 @@ def _has(config: Config, item: pytest.Item) -> bool:
 def lan(request: pytest.FixtureRequest) -> Lan:
     """The environment under test."""
     return Lan(request.config.stash[_PROVIDER])
+
+
+@pytest.fixture(scope="session")
+def pods(lan: Lan) -> Pods:
+    """The pods that run; a test that looks at each of them must have some to look at."""
+    assert len(lan.pods) >= max(lan.config.pods.count, 1), f"only {len(lan.pods)} pods run"
+    return lan.pods
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from envctl.environment import side_by_side
-from tests.infra.conftest import Lan, Plugged
+from tests.infra.conftest import Lan, Plugged, Pods
 from tests.infra.test_reach import reaches
 from tests.lab.lan import until
 
 
 def test_a_pod_that_goes_gives_its_address_back(lan: Lan, temporary_pod: Plugged) -> None:
-    """After DEL the server has the address back, and no link is left on the node."""
+    """A pod that goes gives its address back to the server."""
     assert lan.books()[temporary_pod.mac].address == temporary_pod.address
     node = lan.node_of(temporary_pod)
     ports = node.check_output("ls /sys/class/net/%s/brif", lan.config.bridge).split()
@@ -21,8 +21,8 @@ def test_a_pod_that_goes_gives_its_address_back(lan: Lan, temporary_pod: Plugged
 
 
 @pytest.mark.needs(pods=1, why="needs a pod")
-def test_a_killed_agent_keeps_every_lease_and_asks_for_none_again(lan: Lan) -> None:
-    """An agent that is killed and started again has every lease, and asks the server for none."""
+def test_a_killed_agent_keeps_every_lease_and_asks_for_none_again(lan: Lan, pods: Pods) -> None:
+    """A killed agent comes back with every lease and asks for none."""
     leases, books = lan.leases(), lan.books()
     nodes = lan.provider.nodes()
     side_by_side(lambda node: lan.provider.stop_agent(node, "KILL"), nodes)
@@ -33,5 +33,5 @@ def test_a_killed_agent_keeps_every_lease_and_asks_for_none_again(lan: Lan) -> N
         mac: lease["address"] for mac, lease in leases.items()
     }
     assert lan.books() == books, "the server's books changed: a lease was asked for or given back"
-    for pod in lan.pods:
+    for pod in pods:
         assert reaches(lan.host, pod.address), f"{pod.name} lost its network"

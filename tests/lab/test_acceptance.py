@@ -94,7 +94,7 @@ def test_up_again_changes_nothing(made: tuple[str, dict[str, Any]]) -> None:
 def test_verify_lists_every_check_by_its_title(made: tuple[str, dict[str, Any]]) -> None:
     name, said = made
     table = envctl("verify", "-n", name, "-k", "route").stdout
-    assert "Each node has exactly one default route, by the bridge" in table
+    assert "Each node has exactly one default route, through the bridge" in table
     assert "checks passed" in table
     assert len(said["verification"]["checks"]) >= 20
 

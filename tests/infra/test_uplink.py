@@ -31,7 +31,7 @@ def test_the_address_of_every_node_is_on_its_bridge(lan: Lan) -> None:
 
 
 def test_the_nic_of_every_node_is_a_port_without_an_address(lan: Lan) -> None:
-    """Each NIC is a port of the bridge without an address; the bridge has its MAC."""
+    """Each NIC is a port without an address; the bridge has its MAC."""
     for name, node in lan.nodes.items():
         links = addresses(node)
         nic, bridge = links[lan.config.uplink.interface], links[lan.config.bridge]
@@ -48,14 +48,14 @@ def test_there_is_one_route_to_the_lan(lan: Lan) -> None:
 
 
 def test_there_is_one_default_route(lan: Lan) -> None:
-    """Each node has exactly one default route, by the bridge."""
+    """Each node has exactly one default route, through the bridge."""
     for name, node in lan.nodes.items():
         found = [(route.get("gateway"), route["dev"]) for route in routes(node, "default")]
         assert found == [(str(lan.config.network.gateway), lan.config.bridge)], name
 
 
 def test_the_bridge_forwards_at_once(lan: Lan) -> None:
-    """The bridges run without STP and without a forwarding delay."""
+    """The bridges forward at once: no STP, no delay."""
     for name, node in lan.nodes.items():
         (link,) = json.loads(node.check_output("ip -j -d link show %s", lan.config.bridge))
         data = link["linkinfo"]["info_data"]
@@ -63,13 +63,13 @@ def test_the_bridge_forwards_at_once(lan: Lan) -> None:
 
 
 def test_router_advertisements_are_still_heard(lan: Lan) -> None:
-    """The bridges still hear router advertisements (accept_ra is not 0)."""
+    """The bridges still hear router advertisements."""
     for name, node in lan.nodes.items():
         assert node.check_output("cat /proc/sys/net/ipv6/conf/%s/accept_ra", lan.config.bridge) != "0", name
 
 
 def test_the_apiserver_answers_with_the_certificate_that_it_had(lan: Lan) -> None:
-    """The apiserver's address answers TLS from the workstation, with the certificate it always had."""
+    """The apiserver answers the workstation with its certificate."""
     expected = lan.provider.apiserver()
     served = served_certificate(lan.provider.host(), expected.address, expected.port)
     assert served, f"{expected.address}:{expected.port} does not answer TLS"

@@ -115,6 +115,9 @@ class Add:
             changed = None if mtu == plugged.port.mtu else mtu
             await core.in_thread(ports.configure, self.netns_fd, request.if_name, result, netconf, changed)
             faults.point("add: address set")
+        guarded = (netconf, plugged.port.veth, plugged.port.mac, result)
+        undo.push_async_callback(self._shielded, core.in_thread, ports.unguard, *guarded)
+        await core.in_thread(ports.guard, *guarded)
         await self._bound(result)
         return result
 

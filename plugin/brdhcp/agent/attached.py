@@ -74,6 +74,10 @@ class Attached:
         """The configuration that ADD was called with."""
         return NetConf.parse(self.record.netconf.encode(), request_of(self.record))
 
+    def result(self) -> Result:
+        """What ADD answered, as it is now."""
+        return Result.from_json(self.record.result or {}, version=GRANTED)
+
     def resume(self) -> None:
         """Go on with the lease of the record, as after a restart of the agent. Nothing is sent before it is due."""
         lease = lease_of(self.record)
@@ -189,14 +193,14 @@ class Attached:
 
     async def _lost(self, reason: str) -> None:
         """RFC 2131 §4.4.5: the address is not to be used any more. The link stays, for when the lease comes back."""
-        await self._apply(Result.from_json(self.record.result or {}, version=GRANTED), Result())
+        await self._apply(self.result(), Result())
         if self.record.state == "bound":
             self.record = self.record.replace(extra={**self.record.extra, "lost": reason})
             await self._core.save(self.record)
 
     def _result_of(self, lease: Lease) -> Result:
         netconf = self.netconf()
-        known = Result.from_json(self.record.result or {}, version=GRANTED)
+        known = self.result()
         node = outcome.node_address(self._core.node.addresses(), self.record.bridge, lease.address.network)
         if node is None:
             netconf = replace(netconf, service_cidr=())
@@ -211,6 +215,9 @@ class Attached:
         try:
             netconf = self.netconf()
             await self._core.in_thread(ports.reconfigure, fd, self.record.if_name, old, new, netconf)
+            if self.record.veth:
+                guarded = (netconf, self.record.veth, self.record.mac)
+                await self._core.in_thread(ports.reguard, *guarded, old, new)
         finally:
             sandbox.close(fd)
 

@@ -1,8 +1,8 @@
 """Events: what happened to a lease or to the agent, in words and as fields.
 
-An event goes to one sink: lines of text, lines of JSON, or the journal with a field per fact (systemd.journal-fields(7),
-native protocol). The name of an attachment, ``container/interface``, is in every event about it, so that one search
-shows its life.
+An event goes to one sink: lines of text, lines of JSON, or the journal with a field per fact
+(systemd.journal-fields(7), native protocol). The name of an attachment, ``network/container/interface``, is in every
+event about it, so that one search shows its life.
 """
 
 from __future__ import annotations

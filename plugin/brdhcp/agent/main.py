@@ -59,7 +59,7 @@ async def run(options: argparse.Namespace, events: Events) -> None:
     except BaseException:
         listener.close()
         raise
-    verbs = Verbs(core)
+    verbs = Verbs(core, lambda: reconcile.sweep(core))
     allowed = frozenset(options.allow_uid or [os.geteuid()])
     serving = server.Server(listener, verbs.handle, events, allowed)
     stop = asyncio.Event()

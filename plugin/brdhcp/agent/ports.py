@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from brdhcp.agent import sandbox
 from brdhcp.bridge import naming as naming
-from brdhcp.bridge import outcome, plan, pod
+from brdhcp.bridge import nft, outcome, plan, pod
 from brdhcp.bridge.plan import Port
 from brdhcp.errors import CniError, InvalidEnvironment, StoreFailure
 from brdhcp.netlink.change import LinkDelete, Step
@@ -84,7 +84,7 @@ def _taken(error: KernelError, request: Request) -> CniError:
     if error.errno != 17:  # EEXIST
         return error
     return InvalidEnvironment(
-        f"CNI_IFNAME {request.if_name} is taken: container {request.container_id} has an interface of that name already",
+        f"CNI_IFNAME {request.if_name} is taken: container {request.container_id} has an interface of that name",
         "DEL the attachment that made it first, or use another name",
     )
 
@@ -199,14 +199,34 @@ def interfaces(node: Kernel, plugged: Plugged, request: Request, result: Result)
     )
 
 
-def nft(ruleset: str) -> None:
-    """Load a ruleset in one transaction. Raises ``StoreFailure`` with what nft said."""
+def guard(netconf: NetConf, veth: str, mac: str, result: Result) -> None:
+    """The nftables rules that the configuration asks for, for one port; nft is not run when it asks for none."""
+    rules = _rules(netconf, veth, mac, result)
+    _load(rules.tables + rules.add)
+
+
+def unguard(netconf: NetConf, veth: str, mac: str, result: Result) -> None:
+    """The port's rules are gone; harmless when they were never made."""
+    _load(_rules(netconf, veth, mac, result).remove)
+
+
+def reguard(netconf: NetConf, veth: str, mac: str, old: Result, new: Result) -> None:
+    """The port's rules follow a lease that changed, in one transaction."""
+    before, after = _rules(netconf, veth, mac, old), _rules(netconf, veth, mac, new)
+    _load(before.remove + after.tables + after.add)
+
+
+def _rules(netconf: NetConf, veth: str, mac: str, result: Result) -> nft.Ruleset:
+    return nft.of_port(netconf.bridge, veth=veth, mac=mac, addresses=[ip.address for ip in result.ips])
+
+
+def _load(ruleset: str) -> None:
     if not ruleset:
         return
     try:
         ran = subprocess.run(
             ["nft", "-f", "-"], input=ruleset, capture_output=True, text=True, check=False, timeout=20
-        )
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StoreFailure(
             f"nft cannot be run: {error}", "install nftables, or leave the guards and ipMasq out"

@@ -36,6 +36,7 @@ async def remove(core: Core, record: Attachment) -> bool:
     await _give_back_delegated(core, record)
     if record.veth:
         await core.links.delete(record.veth)
+        await _unguard(core, record)
     faults.point("del: link deleted")
     if not released:
         attached = core.attached.pop(record.key, None)
@@ -113,6 +114,14 @@ async def _give_back_delegated(core: Core, record: Attachment) -> None:
             core.events("ipam-del-failed", f"{record.key}: {error}", "warning", attachment=str(record.key))
         finally:
             sandbox.close(fd)
+
+
+async def _unguard(core: Core, record: Attachment) -> None:
+    try:
+        attached = Attached(core, record)
+        await core.in_thread(ports.unguard, attached.netconf(), record.veth, record.mac, attached.result())
+    except CniError as error:
+        core.events("undo-failed", f"{record.key}: {error}", "warning", attachment=str(record.key))
 
 
 async def leftovers(core: Core, container_id: str, if_name: str) -> None:

@@ -87,7 +87,7 @@ class Server:
             task.add_done_callback(self._requests.discard)
 
     async def drain(self, within: float) -> None:
-        """Let the requests under way finish, at most ``within`` seconds; cancel the others (they undo what they did)."""
+        """Let requests finish, at most ``within`` seconds; cancel the others (they undo what they did)."""
         if self._requests:
             await asyncio.wait(self._requests, timeout=within)
         for task in self._requests:

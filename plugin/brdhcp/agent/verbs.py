@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ class Verbs:
     """Answers requests. Whatever happens, the answer is a result or an error as the SPEC has them."""
 
     core: Core
+    sweep: Callable[[], Awaitable[Mapping[str, int]]]
+    """What ``brdhcpctl gc`` asks for."""
 
     async def handle(self, envelope: wire.Envelope) -> tuple[int, bytes]:
         """Exit status and output for the shim."""
@@ -57,6 +60,8 @@ class Verbs:
         return 1, json.dumps(error.as_json(_version_of(envelope.stdin))).encode()
 
     async def _answer(self, envelope: wire.Envelope) -> dict[str, Any] | None:
+        if envelope.environment.get("BRDHCP_COMMAND") == "RECONCILE":
+            return dict(await self.sweep())
         request = Request.from_environment(envelope.environment)
         netconf = NetConf.parse(envelope.stdin, request)
         match request.command:

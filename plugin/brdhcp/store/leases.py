@@ -173,6 +173,20 @@ class Store:
             self._found[attachment.key] = attachment
 
 
+def read(folder: Path) -> list[Attachment]:
+    """The attachments under ``folder`` as they are on disk, changing nothing; damaged files are left out.
+
+    For whoever only looks: no lock is taken, so an agent may be at work.
+    """
+    found = []
+    for path in sorted((folder / "attachments").glob("[!.]*.json")):
+        try:
+            found.append(decode(path.read_bytes()))
+        except (OSError, ValueError):
+            continue  # gone or replaced while we looked, or damaged: the agent says so in its log
+    return sorted(found, key=lambda attachment: attachment.created_at)
+
+
 def _lock(path: Path) -> int:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

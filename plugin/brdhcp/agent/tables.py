@@ -1,0 +1,140 @@
+"""What ``brdhcpctl leases``, ``check`` and ``gc`` print: the store as it is on disk, whether an agent runs or not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from brdhcp.agent import wire
+from brdhcp.agent.check import look
+from brdhcp.agent.main import SOCKET, STATE_DIR
+from brdhcp.errors import CniError, TryAgainLater
+from brdhcp.netlink.kernel import Kernel
+from brdhcp.store import leases
+from brdhcp.store.leases import Attachment
+
+
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds ``leases``, ``check`` and ``gc`` to ``brdhcpctl``; each sets ``run``."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    common.add_argument("--state-dir", type=Path, default=STATE_DIR, help="the agent's (%(default)s)")
+    listing = commands.add_parser("leases", parents=[common], help="every pod with its address and lease")
+    listing.add_argument("--watch", action="store_true", help="go on, a new table every second")
+    listing.set_defaults(run=_leases)
+    checking = commands.add_parser(
+        "check", parents=[common], help="is every attachment as ADD promised? exit status 3 when one is not"
+    )
+    checking.set_defaults(run=_check)
+    collecting = commands.add_parser(
+        "gc", parents=[common], help="give back the leases of pods that are gone, now"
+    )
+    collecting.add_argument("--socket", type=Path, default=SOCKET, help="the agent's (%(default)s)")
+    collecting.set_defaults(run=_gc)
+
+
+def row(record: Attachment, now: float) -> dict[str, Any]:
+    """One attachment as a JSON object; ``secondsLeft`` is None for a lease without end, or without a lease."""
+    lease = record.lease or {}
+    expires = lease.get("expires")
+    lost = record.extra.get("lost")
+    return {
+        "pod": record.pod or None,
+        "container": record.container_id,
+        "interface": record.if_name,
+        "network": record.network,
+        "address": lease.get("address"),
+        "mac": record.mac or None,
+        "bridge": record.bridge or None,
+        "state": "lost" if lost else record.state,
+        "why": lost,
+        "server": lease.get("server"),
+        "leaseSeconds": lease.get("leaseSeconds"),
+        "secondsLeft": None if expires is None else round(expires - now),
+        "netns": record.netns or None,
+    }
+
+
+def _leases(options: argparse.Namespace) -> int:
+    while True:
+        rows = [row(record, time.time()) for record in leases.read(options.state_dir)]
+        if options.watch and options.output == "table":
+            print("\x1b[H\x1b[J", end="")
+        _print(options, rows, ("pod", "interface", "address", "mac", "state", "left", "server", "bridge"))
+        if not options.watch:
+            return 0
+        time.sleep(1)
+
+
+def _check(options: argparse.Namespace) -> int:
+    with Kernel() as node:
+        findings = [look(node, record) for record in leases.read(options.state_dir)]
+    rows = [
+        {**row(finding.attachment, time.time()), "ok": not finding.faults, "faults": list(finding.faults)}
+        for finding in findings
+    ]
+    _print(options, rows, ("pod", "interface", "address", "ok", "faults"))
+    return 0 if all(each["ok"] for each in rows) else 3
+
+
+def _gc(options: argparse.Namespace) -> int:
+    try:
+        status, answer = wire.ask(str(options.socket), {"BRDHCP_COMMAND": "RECONCILE"})
+    except OSError as error:
+        raise TryAgainLater(
+            f"the agent cannot be asked at {options.socket}: {error.strerror}", "systemctl start brdhcpd"
+        ) from error
+    body = json.loads(answer)
+    if status:
+        raise CniError(body["msg"], body.get("details", ""))
+    if options.output == "json":
+        print(json.dumps(body))
+    else:
+        words = ", ".join(f"{count} {what}" for what, count in sorted(body.items()))
+        print(words or "nothing to give back: every attachment is alive")
+    return 0
+
+
+def _print(options: argparse.Namespace, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    if options.output == "json":
+        print(json.dumps(rows, indent=2 if sys.stdout.isatty() else None), flush=True)
+        return
+    if not rows:
+        print("no attachments")
+        return
+    lines = [
+        [column.upper() for column in columns],
+        *([_cell(each, column) for column in columns] for each in rows),
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    sys.stdout.flush()
+
+
+def _cell(each: dict[str, Any], column: str) -> str:
+    if column == "left":
+        return _duration(each["secondsLeft"]) if each["leaseSeconds"] else "-"
+    if column == "pod":
+        return str(each["pod"] or each["container"][:13])
+    value = each[column]
+    if isinstance(value, bool):
+        return "ok" if value else "FAULTY"
+    if isinstance(value, list):
+        return "; ".join(value) or "-"
+    return "-" if value is None else str(value)
+
+
+def _duration(seconds: int | None) -> str:
+    if seconds is None:
+        return "for ever"
+    if seconds <= 0:
+        return "expired"
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"

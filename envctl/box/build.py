@@ -87,6 +87,7 @@ def build(cache_root: Path | None = None, progress: Progress = print) -> Box:
     apt = Apt(cache.root / "apt")
     apt.configure()
     binaries = _kubernetes(cache, timed, apt)
+    _offer(binaries.path / "bin/kubectl", cache.root / "bin/kubectl")
     root = _rootfs(cache, timed, apt)
     archives = timed.ensure(
         cache,
@@ -109,6 +110,14 @@ def build(cache_root: Path | None = None, progress: Progress = print) -> Box:
         lambda folder: _assemble(binaries.path, root.path / "root", archives.path, folder),
     )
     return _finished(box, binaries)
+
+
+def _offer(program: Path, link: Path) -> None:
+    """A stable name for the workstation's kubectl."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    fresh = link.with_name(f".{link.name}.{os.getpid()}")
+    fresh.symlink_to(program)
+    fresh.replace(link)
 
 
 def _kubernetes(cache: Cache, timed: _Timed, apt: Apt) -> Part:

@@ -1,0 +1,316 @@
+"""Real machines: Vagrant boots one, kubeadm makes a cluster of it, the kubelet calls the plugin.
+
+The Vagrantfile and the scripts of ``provision/`` say what is made; this provider says when, and answers what is
+there. What it knows it discovers: the hypervisor's processes, the domain's state, the cluster's own records.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from envctl.box.cache import default_root
+from envctl.config import Config
+from envctl.node import Completed, NamespaceNode, Node, NodeError, SshNode
+from envctl.providers import vagrant_check, vagrant_ground, vagrant_logs, vagrant_settings
+from envctl.providers.base import (
+    Action,
+    Apiserver,
+    Finding,
+    Pod,
+    Provider,
+    ProviderError,
+    ServerLease,
+)
+from envctl.providers.lab_network import INTERNET
+from envctl.providers.vagrant_cluster import Cluster
+from envctl.providers.vagrant_driver import Driver
+from envctl.providers.vagrant_ground import Ground
+from envctl.provision.steps import GuestStep, lock, settle
+
+BOOTS_WITHIN_S = 600.0
+
+
+class LocalNode(NamespaceNode):
+    """This machine itself, where the system's own hypervisor is used."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__("host", address, os.getpid())
+        self.root = Path("/")
+
+    def enter(self, *argv: str) -> list[str]:
+        return list(argv)
+
+
+class Virtual(Provider):
+    """One virtual machine; see :class:`envctl.providers.base.Provider` for what each verb promises."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(vagrant_settings.adapted(config))
+        self.state = vagrant_ground.state_root() / config.name
+        self.domain = f"{config.name}-master"
+        self._master: SshNode | None = None
+
+    def check(self) -> list[Finding]:
+        return vagrant_check.findings(self.config)
+
+    # What is made, in order.
+
+    def actions(self) -> Sequence[Action]:
+        guest, steps = self.config.guest, lock()["guests"][self.config.guest]["steps"]
+        before = steps[: steps.index("plugin")]
+        return (
+            Action("hypervisor", self._ensure_ground),
+            Action(f"box {guest}", self._ensure_box),
+            Action("virtual machine master", self._ensure_machine),
+            Action("settings of the guest", self._settle),
+            *(Action(f"{name} on master", self._step(name)) for name in before),
+            Action("kubeconfig for the workstation", self._export_kubeconfig),
+        )
+
+    def _ground(self) -> Ground:
+        found = vagrant_ground.find(self.config.name)
+        if found is None:
+            raise ProviderError(f"environment {self.config.name} is not up", hint="envctl up makes it.")
+        return found
+
+    def _ensure_ground(self) -> str:
+        self.state.mkdir(parents=True, exist_ok=True)
+        ground = vagrant_ground.ensure(self.config.name)
+        if not ground.holder:
+            return "the system's libvirt"
+        # In a network of its own there is no internet: an address on the router stands for it.
+        ground.run("ip", "address", "replace", f"{INTERNET.ip}/32", "dev", "lo")
+        return "libvirt in namespaces of its own"
+
+    def _ensure_box(self) -> str:
+        if self.config.guest != "debian12":
+            return "by its pinned address"
+        from envctl.box import build
+
+        box = build(progress=lambda _line: None)
+        driver = self._driver()
+        if driver.has_box(box.name, box.version):
+            return f"{box.name} {box.version}"
+        driver.add_box(box.metadata)
+        return f"{box.name} {box.version} added"
+
+    def _ensure_machine(self) -> str:
+        accelerator = vagrant_check.driver()
+        how = "KVM" if accelerator == "kvm" else "emulated"
+        if self._domain_state() != "running":
+            self._driver().up(provider="libvirt", provision=False)
+        self.master().run("true", timeout=60)
+        return f"{self.config.nodes.master}, {how}"
+
+    def _settle(self) -> str:
+        return settle(self.master(), self.config.guest, vagrant_settings.of_node(self.config))
+
+    def _step(self, name: str) -> Callable[[], str]:
+        return lambda: GuestStep(name).run(self.master())
+
+    def _driver(self) -> Driver:
+        return Driver(self._ground(), self.state, vagrant_settings.of_vagrant(self.config))
+
+    def destroy(self) -> None:
+        ground = vagrant_ground.find(self.config.name)
+        if ground and not ground.holder and self.state.is_dir():
+            self._driver().destroy()
+            script = Path(__file__).parents[2] / "provision/libvirt/network.sh"
+            ground.run(str(script), "remove", env=vagrant_settings.of_vagrant(self.config))
+        vagrant_ground.remove(self.config.name)
+        (vagrant_ground.shared_pool() / f"{self.domain}.img").unlink(missing_ok=True)
+
+    def exists(self) -> bool:
+        return self.state.is_dir()
+
+    # Who is there.
+
+    def _virsh(self, *words: str, check: bool = True) -> str:
+        return self._ground().run("virsh", "--connect", "qemu:///system", *words, check=check).strip()
+
+    def _domain_state(self) -> str:
+        if vagrant_ground.find(self.config.name) is None:
+            return ""
+        return self._virsh("domstate", self.domain, check=False)
+
+    def nodes(self) -> tuple[SshNode, ...]:
+        return (self.master(),) if self._domain_state() == "running" else ()
+
+    def master(self) -> SshNode:
+        """The machine behind ssh; one connection for the life of this provider."""
+        if self._master is None:
+            key = self.state / "vagrant/machines/master/libvirt/private_key"
+            proxy = self._ground().proxy_command()
+            address = str(self.config.nodes.master)
+            self._master = SshNode(
+                "master", address, user="vagrant", identity=str(key), proxy=proxy, connect_timeout=30
+            )
+        return self._master
+
+    def host(self) -> NamespaceNode:
+        ground, address = self._ground(), str(self.config.network.host)
+        return NamespaceNode("host", address, ground.holder) if ground.holder else LocalNode(address)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The cluster's administrator, for the workstation."""
+        return self.state / "kubeconfig"
+
+    def _export_kubeconfig(self) -> str:
+        self.kubeconfig.touch(mode=0o600)
+        self.kubeconfig.write_bytes(self.master().get("/etc/kubernetes/admin.conf"))
+        return str(self.kubeconfig)
+
+    def kubectl(self, *arguments: str, input: str | None = None, timeout: float = 60) -> Completed:
+        """Run kubectl where the workstation is on the LAN. Raises NodeError."""
+        host = self.host()
+        return host.run_argv(host.enter(*self.kubectl_argv(*arguments)), input=input, timeout=timeout)
+
+    def kubectl_argv(self, *arguments: str) -> list[str]:
+        """The kubectl of the box's own version, else the workstation's."""
+        own = default_root() / "bin/kubectl"
+        program = str(own) if own.exists() else shutil.which("kubectl")
+        if not program:
+            raise ProviderError("kubectl is not installed", hint="envctl box build makes one.")
+        return [program, f"--kubeconfig={self.kubeconfig}", *arguments]
+
+    def apiserver(self) -> Apiserver:
+        pem = self.master().get("/etc/kubernetes/pki/apiserver.crt").decode()
+        return Apiserver("real", str(self.config.nodes.master), self.config.apiserver.port, pem)
+
+    def server_leases(self) -> tuple[ServerLease, ...]:
+        ground = self._ground()
+        text = ground.run("cat", f"/var/lib/libvirt/dnsmasq/{vagrant_settings.BRIDGE}.status", check=False)
+        return tuple(
+            ServerLease(
+                row["mac-address"],
+                row["ip-address"],
+                row.get("hostname", ""),
+                row.get("client-id", ""),
+                int(row["expiry-time"]),
+            )
+            for row in json.loads(text or "[]")
+        )
+
+    # The plugin.
+
+    def plugin_actions(self, node: Node) -> Sequence[Action]:
+        after = lock()["guests"][self.config.guest]["steps"]
+        names = [name for name in after[after.index("plugin") :] if name != "uplink"]
+        return (
+            Action("settings of the guest", self._settle),
+            *(Action(f"{name} on {node.name}", self._step(name)) for name in names),
+            Action(f"agent on {node.name}", lambda: self._agent(node)),
+        )
+
+    def _agent(self, node: Node) -> str:
+        self.start_agent(node)
+        return "answers STATUS"
+
+    def start_agent(self, node: Node) -> None:
+        node.run("systemctl start brdhcpd", timeout=60)
+        status = '{"cniVersion":"1.1.0","name":"status","type":"brdhcp"}'
+        line = "printf %s %s | CNI_COMMAND=STATUS CNI_PATH=/opt/cni/bin exec /opt/cni/bin/brdhcp"
+        node.run(line.replace("%s", "%%s", 1) % "%s", status, timeout=60)
+
+    def stop_agent(self, node: Node, signal: str = "TERM") -> None:
+        node.run("systemctl kill --signal=%s brdhcpd; systemctl stop brdhcpd", signal, timeout=60)
+
+    # Power.
+
+    def reboot(self, node: Node) -> SshNode:
+        self.power_cut()
+        return self.power_on()
+
+    def power_cut(self) -> None:
+        """Take the power away: what the guest had not written is lost."""
+        self._virsh("destroy", self.domain)
+        self.master().close()
+
+    def power_on(self) -> SshNode:
+        """Start the machine and wait until it lets us in."""
+        if self._domain_state() != "running":
+            self._virsh("start", self.domain)
+        return self._wait_for_ssh()
+
+    def _wait_for_ssh(self) -> SshNode:
+        deadline = time.monotonic() + BOOTS_WITHIN_S
+        while True:
+            try:
+                self.master().run("true")
+                return self.master()
+            except NodeError as error:
+                self.master().close()
+                if time.monotonic() > deadline:
+                    raise ProviderError(f"master does not let us in after {BOOTS_WITHIN_S:.0f} s") from error
+                time.sleep(0.5)
+
+    def halt(self) -> None:
+        """Shut the machine down in order; :meth:`create` or :meth:`power_on` starts it again."""
+        self.master().close()
+        self._driver().halt()
+
+    def suspend(self) -> None:
+        """Put the machine's memory to disk; :meth:`resume` goes on where it stopped."""
+        self.master().close()
+        self._driver().suspend()
+
+    def resume(self) -> SshNode:
+        """Go on after :meth:`suspend`, or start after :meth:`halt`."""
+        if self._domain_state() == "running":
+            return self.master()
+        self._driver().resume()
+        return self.power_on()
+
+    def snapshot(self, verb: str, name: str) -> str:
+        """``save``, ``restore`` or ``delete`` a snapshot of memory and disk, or ``list`` them."""
+        if verb == "list":
+            return self._virsh("snapshot-list", self.domain, "--name")
+        words = {"save": "snapshot-create-as", "restore": "snapshot-revert", "delete": "snapshot-delete"}
+        if verb not in words:
+            raise ProviderError(f"a snapshot can be saved, restored, deleted or listed, not {verb}")
+        self._virsh(words[verb], self.domain, name)
+        self.master().close()
+        return name
+
+    # Pods.
+
+    def cluster(self) -> Cluster:
+        """The cluster's pods."""
+        return Cluster(self.kubectl, self.master(), vagrant_settings.IMAGES[self.config.guest])
+
+    def pod_add(self, node: Node, name: str) -> Pod:
+        return self.cluster().add(name)
+
+    def pod_list(self) -> tuple[Pod, ...]:
+        if not self.kubeconfig.exists() or self._domain_state() != "running":
+            return ()
+        return self.cluster().pods()
+
+    def pod_exec(
+        self, name: str, command: str, *args: object, check: bool = True, timeout: float = 30
+    ) -> Completed:
+        pod = self.cluster().pod(name)
+        line = command if not args else _quoted(command, args)
+        return self.master().run(
+            "nsenter --net=%s -- sh -c %s", pod.netns, line, check=check, timeout=timeout
+        )
+
+    def pod_rm(self, name: str) -> None:
+        self.cluster().remove(name)
+
+    # Afterwards.
+
+    def logs(self, directory: Path) -> list[Path]:
+        return vagrant_logs.collect(self.master(), self.state, directory)
+
+
+def _quoted(command: str, args: Sequence[object]) -> str:
+    from envctl.node import quoted
+
+    return quoted(command, args)

@@ -1,0 +1,143 @@
+"""Pods of a real cluster in the words of :mod:`envctl.providers.base`.
+
+kubectl runs on the workstation; what the network gave a pod is in the runtime's records on the node.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from envctl.node import Completed, Node
+from envctl.providers.base import Pod, ProviderError
+
+LABEL = "envctl.pod"
+READY_S = 240.0
+RECORDS = """
+import glob, json
+found = []
+for path in glob.glob("/var/lib/cni/results/*") + glob.glob("/var/lib/cni/cache/results/*"):
+    try:
+        record = json.load(open(path))
+    except (OSError, ValueError):
+        continue
+    names = dict(record.get("cniArgs") or ())
+    container = record.get("containerId", "")
+    pid = ""
+    for file in glob.glob("/run/containerd/io.containerd.runtime.v*/k8s.io/%s/init.pid" % container):
+        pid = open(file).read().strip()
+    found.append({"name": names.get("K8S_POD_NAME", ""), "namespace": names.get("K8S_POD_NAMESPACE", ""),
+                  "container": container, "pid": pid, "result": record.get("result") or {}})
+print(json.dumps(found))
+"""
+
+
+def manifest(name: str, image: str, node: str) -> dict[str, Any]:
+    """A pod that serves its own name on port 80, and ends as soon as it is told to."""
+    serve = f"mkdir -p /www && echo {name} >/www/index.html && exec httpd -f -p 80 -h /www"
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {LABEL: name, "app": "envctl"}},
+        "spec": {
+            "nodeName": node,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [
+                {
+                    "name": "main",
+                    "image": image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["sh", "-c", serve],
+                }
+            ],
+        },
+    }
+
+
+class Cluster:
+    """The cluster behind one master. ``kubectl(arguments, input, timeout)`` runs on the workstation."""
+
+    def __init__(self, kubectl: Callable[..., Completed], master: Node, image: str) -> None:
+        self._kubectl = kubectl
+        self.master = master
+        self.image = image
+
+    def kubectl(self, *arguments: str, input: str | None = None, timeout: float = 60) -> Completed:
+        return self._kubectl(*arguments, input=input, timeout=timeout)
+
+    def add(self, name: str) -> Pod:
+        """Make a pod and wait until it runs and is ready."""
+        self._wait_for_account()
+        self.kubectl("apply", "-f", "-", input=json.dumps(manifest(name, self.image, self.master.name)))
+        within = f"--timeout={READY_S:.0f}s"
+        try:
+            self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", within, timeout=READY_S + 30)
+        except Exception as late:
+            said = self.kubectl("describe", "pod", name).stdout.partition("Events:")[2]
+            raise ProviderError(
+                f"pod {name} did not become ready within {READY_S:.0f} s", cause=said
+            ) from late
+        found = next((pod for pod in self.pods() if pod.name == name), None)
+        if found is None:
+            raise ProviderError(f"pod {name} is ready, and yet the node has no record of its network")
+        return found
+
+    def _wait_for_account(self) -> None:
+        """The account that pods run under appears late on a slow machine; a pod made before is refused."""
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            answer = self.kubectl("get", "serviceaccount", "default", "--ignore-not-found", "-o", "name")
+            if answer.stdout.strip():
+                return
+            time.sleep(0.5)
+        raise ProviderError(f"the cluster has no default ServiceAccount after {READY_S:.0f} s")
+
+    def pods(self) -> tuple[Pod, ...]:
+        """Every pod of ours, with what the runtime's record says the network gave it."""
+        listed = json.loads(self.kubectl("get", "pods", "-l", LABEL, "-o", "json").stdout)["items"]
+        if not listed:
+            return ()
+        records = self._records()
+        return tuple(_pod(item, records) for item in listed)
+
+    def _records(self) -> list[dict[str, Any]]:
+        python = (
+            "if test -x /opt/brdhcp/bin/python3; then set -- /opt/brdhcp/bin/python3; else set -- python3; fi"
+        )
+        records = self.master.run(python + '; exec "$@" -c %s', RECORDS).json()
+        return [record for record in records if record["namespace"] == "default"]
+
+    def pod(self, name: str) -> Pod:
+        """One pod; ProviderError when there is none of that name."""
+        for pod in self.pods():
+            if pod.name == name:
+                return pod
+        raise ProviderError(f"there is no pod {name}")
+
+    def remove(self, name: str) -> None:
+        """Delete a pod and wait until the runtime has taken it off the network."""
+        self.pod(name)
+        self.kubectl("delete", "pod", name, "--wait=true", timeout=READY_S)
+
+
+def _pod(item: dict[str, Any], records: list[dict[str, Any]]) -> Pod:
+    name, status = item["metadata"]["name"], item["status"]
+    address = status.get("podIP", "")
+    mine = [record for record in records if record["name"] == name]
+    record = next((one for one in mine if one["pid"] and _has(one, address)), mine[-1] if mine else {})
+    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", ()))
+    netns = f"/proc/{record['pid']}/ns/net" if record.get("pid") else ""
+    return Pod(
+        name,
+        item["spec"].get("nodeName", ""),
+        record.get("container", ""),
+        netns,
+        ready and "deletionTimestamp" not in item["metadata"],
+        record.get("result", {}),
+    )
+
+
+def _has(record: dict[str, Any], address: str) -> bool:
+    return bool(address) and address in json.dumps(record["result"])

@@ -31,6 +31,10 @@ def provider_of(config: Config) -> Provider:
         from envctl.providers.lab import Lab
 
         return Lab(config)
+    if config.provider == "vagrant":
+        from envctl.providers.vagrant import Virtual
+
+        return Virtual(config)
     raise UsageError(f"provider {config.provider} is not part of this version", hint="Use provider: lab.")
 
 

@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 from envctl.cli.options import File, Name, Output, Yes, agree, config
-from envctl.cli.output import Format, emit, err
+from envctl.cli.output import Format, Progress, emit, err
 
 if TYPE_CHECKING:
     from envctl.node import Node
@@ -29,6 +29,9 @@ def up(
     output: Output = Format.TABLE,
     keep: Annotated[bool, typer.Option("--keep", help="Leave what a failed step made, to look at.")] = False,
     verify: Annotated[bool, typer.Option(help="Run the acceptance suite at the end.")] = True,
+    progress: Annotated[
+        Progress, typer.Option(help="auto: a live line per step in a terminal, plain lines elsewhere.")
+    ] = Progress.AUTO,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the steps and do nothing.")] = False,
 ) -> None:
     """Make the environment, install the plugin, migrate the uplink, plug in pods, verify. Again: converge."""
@@ -45,7 +48,7 @@ def up(
     if dry_run:
         emit([step.describe() for step in plan], output, lambda _width: tables.steps(plan))
         return
-    told = observer(err())
+    told = observer(err(), progress)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         results = execute(plan, told, keep=keep)

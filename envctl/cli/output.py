@@ -21,6 +21,14 @@ class Format(StrEnum):
     YAML = "yaml"
 
 
+class Progress(StrEnum):
+    """How progress is written."""
+
+    AUTO = "auto"
+    PLAIN = "plain"
+    JSON = "json"
+
+
 def out() -> Console:
     """Standard output; a pipe gets 100 columns and no colour. Rich minds NO_COLOR and COLUMNS."""
     return _console(stderr=False)

@@ -4,6 +4,7 @@ elsewhere.
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,36 @@ class Lively:
         return head.append_text(words).append(f"{took:>{TIME_WIDTH}}", "dim")
 
 
-def observer(console: Console) -> Plain | Lively:
-    """The one that suits where standard error goes."""
-    return Lively(console) if console.is_terminal and not console.is_dumb_terminal else Plain(console)
+class Lines:
+    """Events as JSON, one per line: ``started``, ``note``, ``finished``. For programs that watch."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._step = ""
+
+    def started(self, number: int, total: int, step: Step, *, undoing: bool = False) -> None:
+        self._step = step.name
+        self._write("started", number=number, total=total, title=step.title, undoing=undoing)
+
+    def note(self, text: str) -> None:
+        self._write("note", text=text)
+
+    def finished(self, number: int, total: int, result: Result) -> None:
+        seconds = round(result.seconds, 3)
+        self._write("finished", outcome=result.outcome, seconds=seconds, detail=result.detail)
+
+    def close(self) -> None:
+        """Nothing to put away."""
+
+    def _write(self, event: str, **more: object) -> None:
+        line = json.dumps({"event": event, "step": self._step, **more}, ensure_ascii=False)
+        self.console.print(Text(line), soft_wrap=True)
+
+
+def observer(console: Console, kind: str = "auto") -> Plain | Lively | Lines:
+    """``plain``, ``json``, or ``auto``: what suits where standard error goes."""
+    if kind == "json":
+        return Lines(console)
+    if kind == "plain" or not console.is_terminal or console.is_dumb_terminal:
+        return Plain(console)
+    return Lively(console)

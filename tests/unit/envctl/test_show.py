@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 from rich.console import Console
 
-from envctl.apply import Outcome, Result
+from envctl.apply import Outcome, Result, execute
 from envctl.facts import ApiserverFacts, Facts, NodeFacts, PodFacts, ServerFacts
 from envctl.show import topology
 from envctl.show.progress import Lively, Plain, observer
 from envctl.show.words import count, duration, left, short
+from envctl.steps import up_plan
+from tests.unit.envctl.fake import FakeProvider
 
 POD = PodFacts("pod1", "master", "172.16.91.148", "02:00:00:00:00:01", "bound", 3541, 3600, "172.16.91.254")
 FACTS = Facts(
@@ -88,6 +91,21 @@ def test_without_a_terminal_progress_is_plain_lines() -> None:
     )
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue() == "[2/7] lab: done in 0.50 s: switch, router, host, master, worker1\n"
+
+
+def test_programs_get_events_as_json_lines() -> None:
+    console = Console(file=io.StringIO(), width=40)
+    told = observer(console, "json")
+    execute(up_plan(FakeProvider(), None), told)
+    assert isinstance(console.file, io.StringIO)
+    events = [json.loads(line) for line in console.file.getvalue().splitlines()]
+    assert [event["step"] for event in events if event["event"] == "finished"] == [
+        "doctor", "lab", "plugin", "migrate", "pods",
+    ]  # fmt: skip
+    assert events[0] == {
+        "event": "started", "step": "doctor", "number": 1, "total": 5, "undoing": False,
+        "title": "look whether this machine has what it takes",
+    }  # fmt: skip
 
 
 def test_in_a_terminal_a_finished_step_is_one_line_that_fits() -> None:

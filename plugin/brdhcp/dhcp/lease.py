@@ -170,7 +170,7 @@ class Lease:
                 hostname=str(data["hostname"]),
                 options=tuple((int(code), bytes.fromhex(raw)) for code, raw in data["options"].items()),
             )  # fmt: skip
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise ValueError(f"not a lease record: {type(error).__name__}: {error}") from error
 
 

@@ -19,9 +19,9 @@ from brdhcp.agent.verbs import Verbs
 from brdhcp.errors import CniError
 from brdhcp.netlink.kernel import Kernel
 from brdhcp.store.leases import Store
+from brdhcp.store.paths import SOCKET, STATE_DIR
 from brdhcp.store.spool import Spool
 
-SOCKET, STATE_DIR = Path("/run/brdhcp/agent.sock"), Path("/var/lib/brdhcp")
 DRAIN_S = 5.0
 
 

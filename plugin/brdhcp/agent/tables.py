@@ -1,4 +1,7 @@
-"""What ``brdhcpctl leases``, ``check`` and ``gc`` print: the store as it is on disk, whether an agent runs or not."""
+"""What ``brdhcpctl leases``, ``check`` and ``gc`` print: the store as it is on disk, whether an agent runs or not.
+
+Each imports what it needs itself: listing leases every second must not pay for netlink.
+"""
 
 from __future__ import annotations
 
@@ -10,32 +13,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from brdhcp.agent import wire
-from brdhcp.agent.check import look
-from brdhcp.agent.main import SOCKET, STATE_DIR
 from brdhcp.errors import CniError, TryAgainLater
-from brdhcp.netlink.kernel import Kernel
 from brdhcp.store import leases
 from brdhcp.store.leases import Attachment
+from brdhcp.store.paths import SOCKET, STATE_DIR
 
 
-def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds ``leases``, ``check`` and ``gc`` to ``brdhcpctl``; each sets ``run``."""
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("-o", "--output", choices=("table", "json"), default="table")
-    common.add_argument("--state-dir", type=Path, default=STATE_DIR, help="the agent's (%(default)s)")
-    listing = commands.add_parser("leases", parents=[common], help="every pod with its address and lease")
-    listing.add_argument("--watch", action="store_true", help="go on, a new table every second")
-    listing.set_defaults(run=_leases)
-    checking = commands.add_parser(
-        "check", parents=[common], help="is every attachment as ADD promised? exit status 3 when one is not"
-    )
-    checking.set_defaults(run=_check)
-    collecting = commands.add_parser(
-        "gc", parents=[common], help="give back the leases of pods that are gone, now"
-    )
-    collecting.add_argument("--socket", type=Path, default=SOCKET, help="the agent's (%(default)s)")
-    collecting.set_defaults(run=_gc)
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, words: str) -> None:
+    """Adds ``leases``, ``check`` or ``gc`` to ``brdhcpctl``; sets ``run``."""
+    parser = commands.add_parser(name, help=words, description=words)
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    parser.add_argument("--state-dir", type=Path, default=STATE_DIR, help="the agent's (%(default)s)")
+    if name == "leases":
+        parser.add_argument("--watch", action="store_true", help="go on, a new table every second")
+    if name == "gc":
+        parser.add_argument("--socket", type=Path, default=SOCKET, help="the agent's (%(default)s)")
+    parser.set_defaults(run={"leases": _leases, "check": _check, "gc": _gc}[name])
 
 
 def row(record: Attachment, now: float) -> dict[str, Any]:
@@ -72,6 +65,9 @@ def _leases(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from brdhcp.agent.check import look
+    from brdhcp.netlink.kernel import Kernel
+
     with Kernel() as node:
         findings = [look(node, record) for record in leases.read(options.state_dir)]
     rows = [
@@ -83,6 +79,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _gc(options: argparse.Namespace) -> int:
+    from brdhcp.agent import wire
+
     try:
         status, answer = wire.ask(str(options.socket), {"BRDHCP_COMMAND": "RECONCILE"})
     except OSError as error:

@@ -22,6 +22,8 @@ COMMANDS = "/opt/brdhcp/bin"
 SOCKET = "/run/brdhcp/agent.sock"
 AGENT_LOG = "/run/brdhcpd.log"
 AGENT_WAIT_S = 15.0
+AGENT_START_S = 1.0
+"""Until then a process that is not seen yet may still be on its way from fork to exec."""
 
 
 def netconf_path(config: Config) -> str:
@@ -86,8 +88,11 @@ def wait_until_ready(node: NamespaceNode, deadline: float) -> None:
     wrong.
     """
     said = "its socket takes no connection"
+    seen, born = False, time.monotonic() + AGENT_START_S
     while time.monotonic() < deadline:
-        if not agent_pids(node):
+        runs = bool(agent_pids(node))
+        seen = seen or runs
+        if not runs and (seen or time.monotonic() > born):
             said = "it ended"
             break
         if _connects(node):

@@ -118,11 +118,15 @@ def _node(
     )
 
 
+_STATUS = """export CNI_COMMAND=STATUS CNI_PATH=/opt/cni/bin
+echo '{"cniVersion":"1.1.0","name":"status","type":"brdhcp"}' | /opt/cni/bin/brdhcp"""
+
+
 def _agent(node: Node) -> tuple[str, str]:
-    """Whether the agent answers, and how far the uplink migration is, in the node's own words."""
-    leases = node.run("brdhcpctl leases -o json", check=False)
+    """Whether the agent answers STATUS, and how far the uplink migration is, in the node's own words."""
+    status = node.run(_STATUS, check=False)
     uplink = node.run("brdhcpctl uplink status -o json", check=False)
-    state = "running" if leases.exit_status == 0 else "absent" if leases.exit_status == 127 else "away"
+    state = {0: "running", 127: "absent"}.get(status.exit_status, "away")
     try:
         return state, str(json.loads(uplink.stdout).get("state", "unknown"))
     except (ValueError, AttributeError):

@@ -125,10 +125,14 @@ def title_of(item: pytest.Item) -> tuple[str, str]:
 
 
 def _why(report: pytest.TestReport) -> str:
-    """The message of the failure without the traceback; the whole of it if there is no such thing."""
+    """What the assertion says; without words of its own, what was compared. Tracebacks are for pytest
+    itself.
+    """
     crash = getattr(report.longrepr, "reprcrash", None)
     message = str(crash.message) if crash is not None else report.longreprtext
-    return message.removeprefix("AssertionError: ").strip()
+    message = message.removeprefix("AssertionError: ").strip()
+    words = message.partition("\nassert ")[0]
+    return "\n".join(line for line in words.splitlines() if not line.startswith(" +"))
 
 
 def run_suite(provider: Provider, note: Note = lambda _text: None, select: str = "") -> Report:

@@ -91,10 +91,12 @@ def exec_(
     import shlex
 
     from envctl.environment import provider_of
+    from envctl.node import PATH
 
     provider = existing(provider_of(config(file, name)))
     where = provider.host() if node == "host" else provider.node(node)
-    return subprocess.run(where.argv(shlex.join(command)), check=False).returncode
+    argv = where.argv(shlex.join(command))
+    return subprocess.run(argv, env={**os.environ, "PATH": PATH}, check=False).returncode
 
 
 def logs(

@@ -1,0 +1,41 @@
+"""The rules of a port as nft text; tests/lab/bridge feeds it to nft."""
+
+from __future__ import annotations
+
+from ipaddress import ip_interface
+
+from brdhcp.bridge import nft
+from brdhcp.spec.netconf import Bridge
+
+ADDRESS = [ip_interface("172.16.91.131/24")]
+
+
+def ruleset(conf: Bridge) -> nft.Ruleset:
+    return nft.of_port(conf, veth="veth1", mac="02:00:00:00:00:01", addresses=ADDRESS)
+
+
+def test_a_port_without_guards_needs_no_nft() -> None:
+    found = ruleset(Bridge())
+    assert not found
+    assert (found.tables, found.add, found.remove) == ("", "", "")
+
+
+def test_each_guard_adds_its_own_elements() -> None:
+    assert ruleset(Bridge(mac_spoof_check=True)).add.splitlines() == [
+        'add element bridge brdhcp macs { "veth1" . 02:00:00:00:00:01 }',
+        'add element bridge brdhcp mac_guard { "veth1" }',
+    ]
+    assert ruleset(Bridge(dhcp_guard=True, ra_guard=True)).add.splitlines() == [
+        'add element bridge brdhcp dhcp_guard { "veth1" }',
+        'add element bridge brdhcp ra_guard { "veth1" }',
+    ]
+    assert 'addresses { "veth1" . 172.16.91.131 }' in ruleset(Bridge(spoof_guard=True)).add
+
+
+def test_masquerading_spares_the_pods_own_network() -> None:
+    found = ruleset(Bridge(ip_masq=True))
+    assert "table bridge" not in found.tables
+    assert found.add.splitlines() == [
+        "add element inet brdhcp pods4 { 172.16.91.131 }",
+        "add element inet brdhcp local4 { 172.16.91.131 . 172.16.91.0/24 }",
+    ]

@@ -56,7 +56,7 @@ async def _release(core: Core, record: Attachment) -> bool:
         return True
     keeper = attached.keeper if attached else None
     name = attached.name if attached else str(record.key)
-    for port in (PodPort(record, record.mac), NodePort(record.bridge, record.mac)):
+    for port in await core.in_thread(_ways_out, core, record):
         try:
             if keeper is None:
                 keeper = _keeper_for_release(core, record, lease)
@@ -77,6 +77,16 @@ async def _release(core: Core, record: Attachment) -> bool:
         attachment=str(record.key), address=str(lease.address.ip),
     )  # fmt: skip
     return False
+
+
+def _ways_out(core: Core, record: Attachment) -> list[PodPort | NodePort]:
+    """The pod's own interface while it is plugged in; else the bridge, from where a release goes just as well."""
+    from_node = NodePort(record.bridge, record.mac)
+    if record.veth:
+        link = core.node.link(record.veth)
+        if link is None or link.master != record.bridge or not link.up:
+            return [from_node]
+    return [PodPort(record, record.mac), from_node]
 
 
 def _lease_on_disk(core: Core, record: Attachment) -> Lease | None:

@@ -1,13 +1,13 @@
 """The DHCP client as a table: RFC 2131 figure 5, with the ARP check of §4.4.1 and the end of a pod added.
 
-                     rebooted                                  start
-   INIT_REBOOT ─────────────────┐                 ┌──────────────────────────── INIT ◄───────────┐
-        │ start                 │                 │ DHCPDISCOVER                ▲  ▲             │
-        │ DHCPREQUEST           │                 ▼                             │  │ DHCPNAK     │ ARP
-        ▼                       │             SELECTING ─── patience over ──────┘  │ no answer   │ conflict,
-    REBOOTING ── DHCPNAK,       │                 │ DHCPOFFER                      │ patience    │ DHCPDECLINE
-     │      │    expired: INIT  │                 │ DHCPREQUEST                    │             │
-     │ ACK  │ no answer,        │                 ▼                                │             │
+                                                            start
+   INIT_REBOOT                                    ┌──────────────────────────── INIT ◄───────────┐
+        │ start                                   │ DHCPDISCOVER                ▲  ▲             │
+        │ DHCPREQUEST                             ▼                             │  │ DHCPNAK     │ ARP
+        ▼          rebooted,                  SELECTING ─── patience over ──────┘  │ no answer   │ conflict,
+    REBOOTING ◄─── DHCPREQUEST ─┐                 │ DHCPOFFER                      │ patience    │ DHCPDECLINE
+     │      │                   │                 │ DHCPREQUEST                    │             │
+     │ ACK  │ no answer:        │                 ▼                                │             │
      │      │ use it on         │            REQUESTING ───────────────────────────┘             │
      │      │                   │              │     │ DHCPACK, probe still out                 │
      │      │                   │              │     └──────────────► PROBING ──────────────────┘
@@ -18,8 +18,8 @@
        │ T1 or nudge,                 │ DHCPACK  │ DHCPACK
        │ DHCPREQUEST to the server    │          │
        ▼                              │          │
-    RENEWING ─────────────────────────┘          │          from RENEWING, REBINDING: DHCPNAK or
-       │ T2, DHCPREQUEST to all                  │          expiry ─► INIT, the lease is lost
+    RENEWING ─────────────────────────┘          │          from RENEWING, REBINDING, REBOOTING:
+       │ T2, DHCPREQUEST to all                  │          DHCPNAK or expiry ─► INIT, the lease is lost
        ▼                                         │
     REBINDING ───────────────────────────────────┘          from everywhere: release ─► RELEASED
 

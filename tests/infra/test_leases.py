@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from envctl.environment import side_by_side
 from tests.infra.conftest import Lan, Pods
 
 pytestmark = pytest.mark.needs(pods=1, why="needs a pod")
@@ -53,3 +54,11 @@ def test_the_agents_know_every_lease(lan: Lan, pods: Pods) -> None:
     for pod in pods:
         assert pod.mac in leases, f"no agent knows {pod.name} ({pod.mac})"
         assert str(leases[pod.mac]["address"]).partition("/")[0] == pod.address
+
+
+def test_the_agents_find_every_pod_as_it_was_promised(lan: Lan) -> None:
+    """The agents' own CHECK finds every pod as it was promised."""
+    answers = side_by_side(lambda node: node.run("brdhcpctl check -o json"), lan.nodes.values())
+    for name, checked in zip(lan.nodes, answers, strict=True):
+        faults = [row["faults"] for row in json.loads(checked.stdout) if not row["ok"]]
+        assert checked.rc == 0 and not faults, f"{name}: {faults}"

@@ -51,9 +51,9 @@ def let_go_of_namespaces() -> None:
     us.
     """
     with open("/proc/self/mountinfo") as mounts:  # noqa: PTH123
-        for line in mounts:
-            if " - nsfs " in line:
-                call("umount2", line.split()[4].encode(), MNT_DETACH)
+        handles = [line.split()[4] for line in mounts if " - nsfs " in line]
+    for handle in handles:
+        libc.umount2(handle.encode(), MNT_DETACH)  # where folders are shared, one call takes away several
 
 
 def own_kernel_views(hostname: str) -> None:
@@ -78,6 +78,9 @@ def prepare_machine(hostname: str, directory: str, forward: str) -> None:
     write("/proc/sys/net/ipv4/ip_forward", forward)
     for scope in ("all", "default"):  # the new namespace has inherited this machine's setting
         write(f"/proc/sys/net/ipv4/conf/{scope}/rp_filter", "0")
+    no_dad = "/proc/sys/net/ipv6/conf/default/accept_dad"
+    if forward == "1" and os.path.exists(no_dad):  # noqa: PTH110
+        write(no_dad, "0")  # a router answers the first solicitation, which comes while others still look
 
 
 def prepare_pod(hostname: str, resolv_conf: str) -> None:

@@ -116,19 +116,24 @@ class Migrate(Step):
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
         self.config = provider.config
+        self.todo: list[Node] = []
         self.migrated: list[Node] = []
         self.title = f"move the nodes' addresses from {self.config.uplink.interface} to {self.config.bridge}"
 
     def _open(self) -> list[Node]:
+        """The nodes whose uplink is not migrated and confirmed; asks the kernel first, since that is quick."""
+
+        def is_confirmed(node: Node) -> bool:
+            return uplink.is_port(node, self.config) and uplink.status(node).get("state") == "confirmed"
+
         nodes = self.provider.nodes()
-        states = side_by_side(lambda node: str(uplink.status(node).get("state", "")), nodes)
-        return [node for node, state in zip(nodes, states, strict=True) if state != "confirmed"]
+        confirmed = side_by_side(is_confirmed, nodes)
+        return [node for node, done in zip(nodes, confirmed, strict=True) if not done]
 
     def is_done(self) -> str:
         nodes = self.provider.nodes()
-        if nodes and not self._open():
-            return f"{self.config.bridge} has the uplink on {_names(nodes)}"
-        return ""
+        self.todo = self._open()
+        return f"{self.config.bridge} has the uplink on {_names(nodes)}" if nodes and not self.todo else ""
 
     def run(self, note: Note) -> str:
         host = self.provider.host()
@@ -138,10 +143,9 @@ class Migrate(Step):
             self.migrated.append(node)
             uplink.migrate(node, host, self.config)
 
-        nodes = self._open()
-        side_by_side(move, nodes)
+        side_by_side(move, self.todo)
         nic = self.config.uplink.interface
-        return f"{nic} → {self.config.bridge} on {_names(nodes)}; confirmed from the workstation"
+        return f"{nic} → {self.config.bridge} on {_names(self.todo)}; confirmed from the workstation"
 
     def undo(self, note: Note) -> str:
         moved, self.migrated = self.migrated, []

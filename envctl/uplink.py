@@ -30,6 +30,12 @@ def status(node: Node) -> dict[str, Any]:
     return answer
 
 
+def is_port(node: Node, config: Config) -> bool:
+    """Whether the NIC is a port of the bridge, by the node's kernel."""
+    done = node.run("ip -j link show dev %s", config.uplink.interface, check=False)
+    return done.exit_status == 0 and done.json()[0].get("master") == config.bridge
+
+
 def migrate(node: Node, host: Node, config: Config) -> dict[str, Any]:
     """Migrate one node and confirm from the LAN; answers what the node said of the migration.
 

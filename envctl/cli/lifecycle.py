@@ -46,7 +46,8 @@ def up(
     provider = provider_of(config(file, name))
     plan = up_plan(provider, _suite(provider) if verify else None)
     if dry_run:
-        emit([step.describe() for step in plan], output, lambda _width: tables.steps(plan))
+        described = [step.describe() for step in plan]
+        emit(described, output, lambda _width: tables.steps(described))
         return
     told = observer(err(), progress)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -11,11 +11,10 @@ from rich.text import Text
 
 from envctl.facts import Facts, PodFacts
 from envctl.show import topology
-from envctl.show.words import DONE, FAILED, OPEN, duration, left
+from envctl.show.words import ALREADY, DONE, FAILED, OPEN, duration, left
 
 if TYPE_CHECKING:
     from envctl.apply import Result
-    from envctl.plan import Plan
     from envctl.providers.base import Finding
     from envctl.verify import Report
 
@@ -74,11 +73,12 @@ def findings(listed: Sequence[Finding]) -> Table:
     return table
 
 
-def steps(plan: Plan) -> Table:
-    """A plan that was not carried out."""
-    table = _table(">", "step", "what it does")
-    for number, step in enumerate(plan, 1):
-        table.add_row(str(number), Text(step.name, "bold"), step.title)
+def steps(described: Sequence[Mapping[str, str]]) -> Table:
+    """A plan that was not carried out, from :meth:`envctl.plan.Step.describe`."""
+    table = _table(">", "step", "what it does", "now")
+    for number, step in enumerate(described, 1):
+        now = Text(f"{ALREADY} {step['done']}", "cyan") if step["done"] else Text("to do", "dim")
+        table.add_row(str(number), Text(step["step"], "bold"), step["title"], now)
     return table
 
 

@@ -33,7 +33,9 @@ class FakeNode(Node):
             self.uplink = after.get(words[2], self.uplink)
         elif words[0] == "ping":
             status = 0 if self.answers else 1
-        output = json.dumps({"state": self.uplink})
+        state = {"state": self.uplink}
+        link = {"master": "mybr0"} if self.uplink == "confirmed" else {}
+        output = json.dumps([link] if words[:3] == ["ip", "-j", "link"] else state)
         return Completed(self.name, " ".join(words), tuple(words), status, output, "")
 
     def spawn(self, command: str, *args: object, log: str, env: Mapping[str, str] | None = None) -> None:

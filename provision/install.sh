@@ -3,10 +3,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n')
 missing=()
 while read -r package why; do
     [[ -z "$package" || "$package" == \#* ]] && continue
-    if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed'; then
+    if [[ $'\n'"$installed"$'\n' != *$'\n'"installed $package"$'\n'* ]]; then
         missing+=("$package")
         echo "install: $package ($why)" >&2
     fi

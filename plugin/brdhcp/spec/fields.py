@@ -105,6 +105,11 @@ class Section:
         return iter(self._data)
 
     @property
+    def asked(self) -> frozenset[str]:
+        """The keys that were asked for so far: those that are known."""
+        return frozenset(self._asked)
+
+    @property
     def empty(self) -> bool:
         return not self._data
 

@@ -123,7 +123,7 @@ def read_dhcp(top: Section | None, ipam: Section | None, request: Request) -> Dh
         provide=provide,
         priority=None if priority < 0 else priority,
         probe=_probe(home["probe"].choice("probe", ("none", "fast", "rfc5227"), "fast")),
-        warm_leases=home["warmLeases"].integer("warmLeases", 0, 64, 0),
+        warm_leases=_warm_leases(home["warmLeases"]),
         trusted_servers=tuple(
             map(IPv4Address, home["trustedServers"].strings("trustedServers", _server_fault))
         ),
@@ -132,6 +132,13 @@ def read_dhcp(top: Section | None, ipam: Section | None, request: Request) -> Dh
         client_id=_client_id(home["clientId"], request),
         args_used=used,
     )
+
+
+def _warm_leases(home: Section) -> int:
+    number = home.integer("warmLeases", 0, 64, 0)
+    if number:
+        home.unsupported("warmLeases", f"{number} is not supported: a lease is asked for when its pod comes")
+    return number
 
 
 def _probe(value: str) -> Probe:
@@ -181,7 +188,9 @@ def _provide(ipam: Section, request: Request) -> tuple[tuple[ProvideOption, ...]
             value = request.args.get(arg, value)
         if option is not None and len(value.encode()) > 255:
             item.invalid("value", f"is {len(value.encode())} bytes long, an option holds at most 255")
-        elif option is not None and (value or not arg):
+        elif option is not None and not value and not arg:
+            item.invalid("value", "is missing (or fromArg)")
+        elif option is not None and value:
             found.append(ProvideOption(option=option, value=value))
         item.refuse_unknown()
     return tuple(found), frozenset(used)

@@ -102,7 +102,7 @@ def test_the_dhcp_keys_of_the_reference_and_of_ours_are_read() -> None:
         args="IgnoreUnknown=1;K8S_POD_NAME=web-0;TENANT=blue",
         serviceCIDR="10.96.0.0/12",
         probe="rfc5227",
-        warmLeases=2,
+        warmLeases=0,
         trustedServers=["172.16.91.254"],
         acquireTimeout=3.5,
         clientId="mac",
@@ -122,7 +122,7 @@ def test_the_dhcp_keys_of_the_reference_and_of_ours_are_read() -> None:
     dhcp = netconf.dhcp
     assert dhcp is not None
     assert netconf.service_cidr == (IPv4Network("10.96.0.0/12"),)
-    assert (dhcp.probe, dhcp.warm_leases, dhcp.acquire_timeout, dhcp.client_id) == ("rfc5227", 2, 3.5, "mac")
+    assert (dhcp.probe, dhcp.acquire_timeout, dhcp.client_id) == ("rfc5227", 3.5, "mac")
     assert dhcp.trusted_servers == (IPv4Address("172.16.91.254"),)
     assert (dhcp.priority, dhcp.hostname) == (200, "web-0")
     assert netconf.ipam is not None
@@ -180,7 +180,12 @@ def test_every_fault_is_in_one_message() -> None:
             "type": "dhcp",
             "daemonSocketPath": "dhcp.sock",
             "request": [{}, {"option": "colour"}],
-            "provide": [{"value": "x"}, {"option": 53, "value": "x"}, {"option": 12, "value": "x" * 256}],
+            "provide": [
+                {"value": "x"},
+                {"option": 53, "value": "x"},
+                {"option": 12, "value": "x" * 256},
+                {"option": 12},
+            ],
         },
     )
     starts = [
@@ -195,6 +200,7 @@ def test_every_fault_is_in_one_message() -> None:
         'ipam.daemonSocketPath "dhcp.sock" is not an absolute path',
         "ipam.provide[0].option is missing",
         "ipam.provide[2].value is 256 bytes long",
+        "ipam.provide[3].value is missing (or fromArg)",
         "acquireTimeout is 0, must be from 0.1 to 110",
         "ipam.request[0].option is missing",
         'ipam.request[1].option is "colour", must be a number',
@@ -236,6 +242,7 @@ def test_what_contradicts_itself_is_refused(changes: dict[str, Any], start: str)
 @pytest.mark.parametrize(
     ("changes", "start"),
     [
+        ({"warmLeases": 2}, "warmLeases 2 is not supported"),
         ({"ipMasqBackend": "iptables"}, 'ipMasqBackend "iptables" is not supported'),
         (
             {"capabilities": {"portMappings": True}},

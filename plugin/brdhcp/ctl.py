@@ -18,13 +18,16 @@ COMMANDS = {
     "leases": ("brdhcp.agent.tables", "every pod with its address and lease"),
     "check": ("brdhcp.agent.tables", "is every attachment as ADD promised? exit status 3 when one is not"),
     "gc": ("brdhcp.agent.tables", "give back the leases of pods that are gone, now"),
+    "renew": ("brdhcp.agent.tables", "ask the server for every lease now, as after a change of its options"),
     "uplink": ("brdhcp.uplink.cli", "move the node's NIC into a bridge, and back"),
 }
 
 
 def parser(asked: str) -> argparse.ArgumentParser:
     """The command line; ``asked`` is the one command whose options are known."""
-    top = argparse.ArgumentParser(prog="brdhcpctl", description="Leases of pods on the LAN, and the node's uplink.")
+    top = argparse.ArgumentParser(
+        prog="brdhcpctl", description="Leases of pods on the LAN, and the node's uplink."
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, words) in COMMANDS.items():
         if name == asked:

@@ -45,7 +45,7 @@ class Add:
         """The result of ADD (CNI SPEC, "ADD Success"). Raises ``CniError``."""
         self._require_namespace()
         await self._require_new()
-        self.record = self._intent()
+        self.record = await self._intent()
         async with AsyncExitStack() as undo:
             await self.core.save(self.record)
             undo.push_async_callback(self._shielded, self.core.forget, self.key)
@@ -80,23 +80,39 @@ class Add:
                 )
             await remove.remove(self.core, record)
 
-    def _intent(self) -> Attachment:
+    async def _intent(self) -> Attachment:
+        """What will be done, with all that it takes to undo it: the link's name and who the server will know."""
         request, netconf = self.request, self.netconf
-        ours = request.role == "main"
+        if request.role == "ipam":
+            mac, bridge, veth = *await self._made_by_another(), ""
+        else:
+            mac = netconf.mac or naming.pod_mac(request.container_id, request.if_name, netconf.name)
+            bridge, veth = netconf.bridge.name, naming.veth_name(request.container_id, request.if_name)
+        who = client.identity(netconf, request, mac).effective_client_id if netconf.dhcp else None
         return self.record.replace(
             role=request.role, netns=request.netns, netns_identity=netns.identity(self.netns_fd),
-            boot_id=sandbox.boot_id(), bridge=netconf.bridge.name if ours else "",
-            veth=naming.veth_name(request.container_id, request.if_name) if ours else "",
+            boot_id=sandbox.boot_id(), bridge=bridge, veth=veth, mac=mac, client_id=(who or b"").hex(),
             netconf=self.stdin.decode(), args=request.env.get("CNI_ARGS", ""), path=":".join(request.path),
             pod=request.pod, hostname=netconf.dhcp.hostname if netconf.dhcp else "", created_at=time.time(),
         )  # fmt: skip
+
+    async def _made_by_another(self) -> tuple[str, str]:
+        """``brdhcp-ipam``: the MAC of the interface that the main plugin made, and the node's interface behind it."""
+        link = await self.core.in_thread(ports.inside_link, self.netns_fd, self.request.if_name)
+        if link is None:
+            raise InvalidEnvironment(
+                f"CNI_IFNAME {self.request.if_name} is not in the container's namespace",
+                "the main plugin must make it before it calls its IPAM, as bridge and macvlan do",
+            )
+        if not link.up:
+            await self.core.in_thread(ports.set_up, self.netns_fd, self.request.if_name)
+        return link.address, await self.core.in_thread(ports.way_out, self.core.node, link)
 
     async def _bridge_and_ipam(self, undo: AsyncExitStack) -> Result:
         core, request, netconf = self.core, self.request, self.netconf
         plugged = await core.in_thread(ports.plug, core.node, netconf, request, self.netns_fd)
         undo.push_async_callback(self._shielded, core.in_thread, ports.undo, core.node, plugged.steps)
         faults.point("add: link made")
-        self.record = self.record.replace(mac=plugged.port.mac)
         if netconf.dhcp is not None:
             await self._port_ready(plugged.port.veth)
             lease = await self._lease(undo, plugged.port.mac)
@@ -123,18 +139,8 @@ class Add:
 
     async def _ipam_only(self, undo: AsyncExitStack) -> Result:
         """``brdhcp-ipam``: another plugin made the interface and will give it the address."""
-        link = await self.core.in_thread(ports.inside_link, self.netns_fd, self.request.if_name)
-        if link is None:
-            raise InvalidEnvironment(
-                f"CNI_IFNAME {self.request.if_name} is not in the container's namespace",
-                "the main plugin must make it before it calls its IPAM, as bridge and macvlan do",
-            )
-        if not link.up:
-            await self.core.in_thread(ports.set_up, self.netns_fd, self.request.if_name)
-        way_out = await self.core.in_thread(ports.way_out, self.core.node, link)
-        self.record = self.record.replace(mac=link.address, bridge=way_out)
-        lease = await self._lease(undo, link.address)
-        node = outcome.node_address(self.core.node.addresses(), way_out, lease.address.network)
+        lease = await self._lease(undo, self.record.mac)
+        node = outcome.node_address(self.core.node.addresses(), self.record.bridge, lease.address.network)
         result = outcome.of_lease(lease, self.netconf, node)
         await self._bound(result)
         return result
@@ -148,7 +154,6 @@ class Add:
         """DORA through the pod's own interface."""
         assert self.netconf.dhcp is not None
         who = client.identity(self.netconf, self.request, mac)
-        self.record = self.record.replace(client_id=(who.effective_client_id or b"").hex())
         machine = client.fresh(who, client.policy(self.netconf.dhcp), clock())
         attached = Attached(self.core, self.record)
         keeper = Keeper(

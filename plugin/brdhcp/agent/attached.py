@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from brdhcp.agent import client, ports, sandbox
 from brdhcp.agent.keeper import Keeper, clock
@@ -179,17 +180,19 @@ class Attached:
 
     async def _regained(self, lease: Lease) -> None:
         await self._apply(Result(), self._result_of(lease))
-        await self._save(
-            lease, result=self._result_of(lease).as_json(GRANTED), extra=_without(self.record, "lost")
-        )
+        await self._follow(lease)
 
     async def _changed(self, old: Lease, new: Lease) -> None:
-        """Follow the server. Another address is no longer the pod that the runtime knows: CHECK says so from now on."""
         await self._apply(self._result_of(old), self._result_of(new))
-        extra = _without(self.record, "lost")
-        if old.address.ip != new.address.ip:
-            extra["lost"] = f"the server changed the address from {old.address.ip} to {new.address.ip}"
-        await self._save(new, result=self._result_of(new).as_json(GRANTED), extra=extra)
+        await self._follow(new)
+
+    async def _follow(self, lease: Lease) -> None:
+        """Write down what the pod has now. With another address it is no longer the pod that the runtime knows."""
+        extra = {name: value for name, value in self.record.extra.items() if name != "lost"}
+        promised = extra.setdefault("promised", _address(self.record.result))
+        if promised not in ("", str(lease.address.ip)):
+            extra["lost"] = f"the server changed the address from {promised} to {lease.address.ip}"
+        await self._save(lease, result=self._result_of(lease).as_json(GRANTED), extra=extra)
 
     async def _lost(self, reason: str) -> None:
         """RFC 2131 §4.4.5: the address is not to be used any more. The link stays, for when the lease comes back."""
@@ -222,5 +225,7 @@ class Attached:
             sandbox.close(fd)
 
 
-def _without(record: Attachment, key: str) -> dict[str, object]:
-    return {name: value for name, value in record.extra.items() if name != key}
+def _address(result: Mapping[str, Any] | None) -> str:
+    """The first address of a result, without its prefix length; ``""`` when there is none."""
+    ips = (result or {}).get("ips") or [{}]
+    return str(ips[0].get("address", "")).partition("/")[0]

@@ -15,11 +15,15 @@ from brdhcp.agent.attached import Attached, lease_of, request_of
 from brdhcp.agent.core import Core
 from brdhcp.agent.keeper import Keeper, clock
 from brdhcp.agent.sandbox import NodePort, PodPort
-from brdhcp.dhcp.identity import Identity, Policy
+from brdhcp.dhcp.frame import mac_bytes
+from brdhcp.dhcp.identity import Identity, Policy, ProbeKind
 from brdhcp.dhcp.lease import Lease
 from brdhcp.errors import CniError
 from brdhcp.spec.netconf import NetConf
 from brdhcp.store.leases import Attachment
+
+RECOVER_S = 2.0
+"""How long the lease of an unfinished ADD is asked for, to be given back."""
 
 
 async def remove(core: Core, record: Attachment) -> bool:
@@ -28,7 +32,8 @@ async def remove(core: Core, record: Attachment) -> bool:
     Raises ``StoreFailure`` when it could not be written down that it ends: then nothing was done.
     """
     if record.state != "releasing":
-        record = record.replace(state="releasing")
+        unfinished = {"unfinished": True} if record.state == "intent" else {}
+        record = record.replace(state="releasing", extra={**record.extra, **unfinished})
         await core.save(record)
     faults.point("del: releasing on disk")
     released = await _release(core, record)
@@ -52,6 +57,8 @@ async def _release(core: Core, record: Attachment) -> bool:
     """Send DHCPRELEASE by the best way there is. True when sent, or when there is nothing to release any more."""
     attached = core.attached.get(record.key)
     lease = attached.keeper.lease if attached and attached.keeper else _lease_on_disk(core, record)
+    if lease is None and record.extra.get("unfinished"):
+        return await _release_unknown(core, record)
     if lease is None or lease.expires_at <= clock():
         return True
     keeper = attached.keeper if attached else None
@@ -79,6 +86,31 @@ async def _release(core: Core, record: Attachment) -> bool:
     return False
 
 
+async def _release_unknown(core: Core, record: Attachment) -> bool:
+    """An ADD that was killed may have got a lease that nobody wrote down: ask as the same client, and give it back."""
+    netconf = NetConf.parse(record.netconf.encode(), request_of(record))
+    if netconf.dhcp is None or not record.mac:
+        return True
+    how = Policy(
+        patience_s=RECOVER_S, probe=ProbeKind.NONE, trusted_servers=frozenset(netconf.dhcp.trusted_servers)
+    )
+    who = _identity(record)
+    keeper = Keeper(
+        client.fresh(who, how, clock()),
+        NodePort(record.bridge, record.mac),
+        Attached(core, record),
+        core.closer,
+    )
+    try:
+        await keeper.acquire()
+        keeper.release()
+    except CniError:
+        return True  # no server, no bridge: then nothing can be given back, and the lease ends by itself
+    finally:
+        keeper.close()
+    return True
+
+
 def _ways_out(core: Core, record: Attachment) -> list[PodPort | NodePort]:
     """The pod's own interface while it is plugged in; else the bridge, from where a release goes just as well."""
     from_node = NodePort(record.bridge, record.mac)
@@ -101,12 +133,14 @@ def _lease_on_disk(core: Core, record: Attachment) -> Lease | None:
 
 def _keeper_for_release(core: Core, record: Attachment, lease: Lease) -> Keeper:
     """A client that knows just enough to release: the identity that the server knows the lease by."""
-    who = Identity(
-        chaddr=bytes.fromhex(record.mac.replace(":", "")),
-        client_id=bytes.fromhex(record.client_id) if record.client_id else None,
-    )
-    machine = client.resumed(who, Policy(), lease, clock())
+    machine = client.resumed(_identity(record), Policy(), lease, clock())
     return Keeper(machine, NodePort(record.bridge, record.mac), Attached(core, record), core.closer)
+
+
+def _identity(record: Attachment) -> Identity:
+    return Identity(
+        chaddr=mac_bytes(record.mac), client_id=bytes.fromhex(record.client_id) if record.client_id else None
+    )
 
 
 async def _give_back_delegated(core: Core, record: Attachment) -> None:

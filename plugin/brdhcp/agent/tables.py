@@ -1,4 +1,4 @@
-"""What ``brdhcpctl leases``, ``check`` and ``gc`` print: the store as it is on disk, whether an agent runs or not.
+"""What ``brdhcpctl leases``, ``check``, ``gc`` and ``renew`` print: the store as it is on disk, whether an agent runs or not.
 
 Each imports what it needs itself: listing leases every second must not pay for netlink.
 """
@@ -20,15 +20,15 @@ from brdhcp.store.paths import SOCKET, STATE_DIR
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, words: str) -> None:
-    """Adds ``leases``, ``check`` or ``gc`` to ``brdhcpctl``; sets ``run``."""
+    """Adds ``leases``, ``check``, ``gc`` or ``renew`` to ``brdhcpctl``; sets ``run``."""
     parser = commands.add_parser(name, help=words, description=words)
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     parser.add_argument("--state-dir", type=Path, default=STATE_DIR, help="the agent's (%(default)s)")
     if name == "leases":
         parser.add_argument("--watch", action="store_true", help="go on, a new table every second")
-    if name == "gc":
+    if name in ("gc", "renew"):
         parser.add_argument("--socket", type=Path, default=SOCKET, help="the agent's (%(default)s)")
-    parser.set_defaults(run={"leases": _leases, "check": _check, "gc": _gc}[name])
+    parser.set_defaults(run={"leases": _leases, "check": _check, "gc": _gc, "renew": _renew}[name])
 
 
 def row(record: Attachment, now: float) -> dict[str, Any]:
@@ -79,23 +79,39 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _gc(options: argparse.Namespace) -> int:
+    done = _ask(options, "RECONCILE")
+    words = ", ".join(f"{count} {what}" for what, count in sorted(done.items()))
+    _say(options, done, words or "nothing to give back: every attachment is alive")
+    return 0
+
+
+def _renew(options: argparse.Namespace) -> int:
+    done = _ask(options, "RENEW")
+    _say(
+        options,
+        done,
+        f"the server is asked for {done['asked']} leases; brdhcpctl leases shows what it grants",
+    )
+    return 0
+
+
+def _ask(options: argparse.Namespace, command: str) -> dict[str, Any]:
     from brdhcp.agent import wire
 
     try:
-        status, answer = wire.ask(str(options.socket), {"BRDHCP_COMMAND": "RECONCILE"})
+        status, answer = wire.ask(str(options.socket), {"BRDHCP_COMMAND": command})
     except OSError as error:
         raise TryAgainLater(
             f"the agent cannot be asked at {options.socket}: {error.strerror}", "systemctl start brdhcpd"
         ) from error
-    body = json.loads(answer)
+    body: dict[str, Any] = json.loads(answer)
     if status:
         raise CniError(body["msg"], body.get("details", ""))
-    if options.output == "json":
-        print(json.dumps(body))
-    else:
-        words = ", ".join(f"{count} {what}" for what, count in sorted(body.items()))
-        print(words or "nothing to give back: every attachment is alive")
-    return 0
+    return body
+
+
+def _say(options: argparse.Namespace, body: dict[str, Any], words: str) -> None:
+    print(json.dumps(body) if options.output == "json" else words)
 
 
 def _print(options: argparse.Namespace, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:

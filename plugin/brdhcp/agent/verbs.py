@@ -60,8 +60,11 @@ class Verbs:
         return 1, json.dumps(error.as_json(_version_of(envelope.stdin))).encode()
 
     async def _answer(self, envelope: wire.Envelope) -> dict[str, Any] | None:
-        if envelope.environment.get("BRDHCP_COMMAND") == "RECONCILE":
-            return dict(await self.sweep())
+        match envelope.environment.get("BRDHCP_COMMAND"):
+            case "RECONCILE":
+                return dict(await self.sweep())
+            case "RENEW":
+                return {"asked": self._renew()}
         request = Request.from_environment(envelope.environment)
         netconf = NetConf.parse(envelope.stdin, request)
         match request.command:
@@ -76,6 +79,13 @@ class Verbs:
             case "GC":
                 await self._gc(request, netconf, envelope)
         return None
+
+    def _renew(self) -> int:
+        """Ask the server for every lease now; how many that are."""
+        keepers = [attached.keeper for attached in self.core.attached.values() if attached.keeper is not None]
+        for keeper in keepers:
+            keeper.renew()
+        return len(keepers)
 
     async def _add(self, request: Request, netconf: NetConf, envelope: wire.Envelope) -> dict[str, Any]:
         if (what := uplink.migrating(self.core.state_dir)) is not None:

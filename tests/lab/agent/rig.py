@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,7 +21,13 @@ BRDHCPD = Path(sys.executable).with_name("brdhcpd")
 BRDHCPCTL = Path(sys.executable).with_name("brdhcpctl")
 STATE = "/run/state"
 
-NOTE = {"cniVersion": "0.3.1", "name": "mycninet", "type": "brdhcp", "bridge": "mybr0", "ipam": {"type": "dhcp"}}
+NOTE = {
+    "cniVersion": "0.3.1",
+    "name": "mycninet",
+    "type": "brdhcp",
+    "bridge": "mybr0",
+    "ipam": {"type": "dhcp"},
+}
 """The configuration of the note, with only ``type`` changed."""
 
 
@@ -50,14 +57,16 @@ class Rig:
     log: list[str] = field(default_factory=list)
 
     def start(self, *options: str, fault: str = "", **env: str) -> None:
-        """Start the agent and wait until it is ready, or until it has died of ``fault``."""
+        """Start the agent and wait until it is ready; ``fault`` names where it will die."""
+        if self.agent is not None:
+            self.agent.wait(timeout=5)
         variables = {"BRDHCP_FAULT": fault, **env}
         argv = ["env", *(f"{k}={v}" for k, v in variables.items()), str(BRDHCPD), "--state-dir", STATE, "--log-format",
                 "json", "--log-level", "debug", *options]  # fmt: skip
         log = f"/run/agent.{len(self.log)}.log"
         self.log.append(log)
-        self.agent = self.lan.node.spawn(f"sh -c 'exec \"$@\" 2>{log}' sh " + " ".join(argv))
-        until(lambda: self.agent.poll() is not None or self.events("ready"), what="the agent is ready")  # type: ignore[union-attr]
+        self.agent = self.lan.node.spawn(f"sh -c 'exec \"$@\" 2>{log}' sh " + shlex.join(argv))
+        until(lambda: self.events("ready"), what="the agent is ready")
 
     def kill(self) -> None:
         """End the agent as the power would (SIGKILL), by the pid that it has in the node."""
@@ -76,7 +85,8 @@ class Rig:
     def events(self, name: str = "", *, all_agents: bool = False) -> list[dict[str, Any]]:
         """What the agent logged: events of that name, in order."""
         text = "".join(
-            self.lan.node.run(f"cat {log}", check=False).stdout for log in (self.log if all_agents else self.log[-1:])
+            self.lan.node.run(f"cat {log}", check=False).stdout
+            for log in (self.log if all_agents else self.log[-1:])
         )
         found = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
         return [event for event in found if not name or event["event"] == name]
@@ -94,7 +104,11 @@ class Rig:
             "CNI_IFNAME": if_name, "CNI_PATH": "/usr/lib/cni", "CNI_ARGS": args, "BRDHCP_SPOOL": f"{STATE}/spool", **env,
         }  # fmt: skip
         if not container:
-            variables = {key: value for key, value in variables.items() if key in ("CNI_COMMAND", "CNI_PATH", "BRDHCP_SPOOL")}
+            variables = {
+                key: value
+                for key, value in variables.items()
+                if key in ("CNI_COMMAND", "CNI_PATH", "BRDHCP_SPOOL")
+            }
         stdin = conf if isinstance(conf, str) else json.dumps(conf or NOTE)
         ran = self.lan.node.run(str(shim), check=False, stdin=stdin, env=variables, timeout=60)
         return Answer(ran.returncode, ran.stdout)

@@ -61,7 +61,9 @@ def test_every_version_gets_the_result_in_its_own_form(shared: Rig, pod: str, ve
         assert ("mtu" in result["interfaces"][2]) == (version == "1.1.0")
 
 
-def test_the_pods_name_reaches_the_server_and_the_leases_domain_reaches_the_pod(shared: Rig, pod: str) -> None:
+def test_the_pods_name_reaches_the_server_and_the_leases_domain_reaches_the_pod(
+    shared: Rig, pod: str
+) -> None:
     shared.cni("ADD", pod, args="IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0")
     leases = shared.lan.router.run("cat /run/dnsmasq.leases").stdout
     assert " web-0 " in leases
@@ -144,10 +146,20 @@ def test_two_adds_for_one_container_at_once_give_one_pod_and_one_refusal(shared:
     assert len(shared.lan.server_leases()) == 1
 
 
-def test_ipam_alone_serves_the_reference_bridge_and_releases_after_it_deleted_the_link(shared: Rig, pod: str) -> None:
+def test_ipam_alone_serves_the_reference_bridge_and_releases_after_it_deleted_the_link(
+    shared: Rig, pod: str
+) -> None:
     folder = "/run/cni-bin"
-    shared.lan.node.run(f"sh -c 'mkdir -p {folder}; cp /usr/lib/cni/bridge {folder}; cp {SHIM} {folder}/brdhcp-ipam'")
-    reference = {"cniVersion": "1.0.0", "name": "other", "type": "bridge", "bridge": "mybr0", "ipam": {"type": "brdhcp-ipam"}}
+    shared.lan.node.run(
+        f"sh -c 'mkdir -p {folder}; cp /usr/lib/cni/bridge {folder}; cp {SHIM} {folder}/brdhcp-ipam'"
+    )
+    reference = {
+        "cniVersion": "1.0.0",
+        "name": "other",
+        "type": "bridge",
+        "bridge": "mybr0",
+        "ipam": {"type": "brdhcp-ipam"},
+    }
     path = f"{folder}:/usr/lib/cni"
     answer = shared.cni("ADD", pod, reference, shim=Path(folder) / "bridge", CNI_PATH=path)
     assert answer.status == 0, answer.stdout

@@ -2,8 +2,10 @@
 
 An ADD is written down as *intent* before the kernel or the DHCP server hears of it, becomes *bound* before
 it is answered, and *releasing* before a DEL begins to undo it. So whoever starts after a kill finds either
-nothing to do or a record that says what to finish. A record carries its own checksum; one that cannot be
-read is set aside as ``*.damaged`` and reported, the others are kept.
+nothing to do or a record that says what to finish. Only what was promised must outlive the machine too: an
+intent that a power cut takes is of a namespace that it took as well, and a record that comes back after one
+is released a second time. A record carries its own checksum; one that cannot be read is set aside as
+``*.damaged`` and reported, the others are kept.
 """
 
 from __future__ import annotations
@@ -130,13 +132,15 @@ class Store:
         return len(self._found)
 
     def save(self, attachment: Attachment) -> None:
-        """Write one attachment, in the place of the one with the same key."""
-        files.write(self._path(attachment.key), encode(attachment))
+        """Write one attachment, in the place of the one with the same key; an intent is not waited for
+        (above).
+        """
+        files.write(self._path(attachment.key), encode(attachment), sync=attachment.state != "intent")
         self._found[attachment.key] = attachment
 
     def delete(self, key: Key) -> bool:
         """Forget one attachment; False when there was none."""
-        there = files.remove(self._path(key))
+        there = files.remove(self._path(key), sync=False)
         return self._found.pop(key, None) is not None or there
 
     def close(self) -> None:
@@ -156,13 +160,17 @@ class Store:
             raise StoreFailure(f"cannot read {self.folder}: {error.strerror}") from error
         for path in paths:
             if path.name.startswith("."):
-                files.remove(path)
+                files.remove(path, sync=False)
             elif path.suffix == ".json":
                 self._load_one(path)
 
     def _load_one(self, path: Path) -> None:
         try:
-            attachment = decode(path.read_bytes())
+            data = path.read_bytes()
+            if not data:  # what a power cut may leave of an intent
+                files.remove(path, sync=False)
+                return
+            attachment = decode(data)
             if self._path(attachment.key) != path:
                 raise ValueError(f"it is the record of {attachment.key}, under another name")
         except OSError as error:

@@ -111,7 +111,7 @@ def test_a_second_agent_is_kept_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "not JSON, 0 bytes"),
+        (b" ", "not JSON, 1 bytes"),
         (encode(FULL)[:-40], "not JSON"),
         (b"\x00" * 200, "not JSON, 200 bytes"),
         (b"[1]", "not the record of an attachment"),
@@ -155,6 +155,15 @@ def test_what_a_kill_left_half_written_is_swept_away(tmp_path: Path) -> None:
     (records(tmp_path)[0].parent / ".half.json.new").write_bytes(b'{"for')
     found = reopened(tmp_path)
     assert (len(found), found.damaged, len(records(tmp_path))) == (1, [], 1)
+
+
+def test_an_intent_that_a_power_cut_emptied_is_swept_away(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.save(attachment(1))
+    store.close()
+    records(tmp_path)[0].write_bytes(b"")
+    found = reopened(tmp_path)
+    assert (len(found), found.damaged, records(tmp_path)) == (0, [], [])
 
 
 def test_fields_of_a_later_release_are_kept(tmp_path: Path) -> None:

@@ -52,12 +52,15 @@ class ConfigError(UsageError):
         return {**super().as_json(), "source": self.source, "faults": faults}
 
 
-def load(file: str | None = None, *, name: str | None = None, provider: str | None = None) -> Config:
+def load(
+    file: str | None = None, *, name: str | None = None, provider: str | None = None, guest: str | None = None
+) -> Config:
     """The configuration of ``file``; ``-`` is standard input; without one, ``envctl.yaml`` or the defaults.
 
-    ``name`` and ``provider`` replace what the file says. Raises :class:`ConfigError` or :class:`UsageError`.
+    ``name``, ``provider`` and ``guest`` replace what the file says. Raises :class:`ConfigError` or :class:`UsageError`.
     """
-    over = {key: value for key, value in (("name", name), ("provider", provider)) if value is not None}
+    chosen = (("name", name), ("provider", provider), ("guest", guest))
+    over = {key: value for key, value in chosen if value is not None}
     if file == "-":
         return parse(sys.stdin.read(), "standard input", over)
     path = DEFAULT if file is None else Path(file)

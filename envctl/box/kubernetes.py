@@ -42,12 +42,16 @@ def build(apt: Apt, home: Path, folder: Path) -> None:
     run(["dpkg-source", "--no-check", "-x", dsc, tree], cwd=work)
     shutil.rmtree(tree / VENDORED)
     shutil.copytree(REFLECT2, tree / VENDORED)
+    # Kubernetes' own scripts put the compiler's cache here, whatever GOCACHE says.
+    compiled = tree / "_output/local/go/cache"
+    compiled.parent.mkdir(parents=True)
+    (home / "cache").mkdir(exist_ok=True)
+    compiled.symlink_to(home / "cache")
     run(
         ["nice", "-n", "19", "make", "WHAT=" + " ".join(f"cmd/{name}" for name in COMMANDS)],
         cwd=tree,
         env={
             "GOPATH": str(work),
-            "GOCACHE": str(home / "cache"),
             "GOFLAGS": "",
             "CGO_ENABLED": "0",
             "KUBE_GIT_VERSION": VERSION,

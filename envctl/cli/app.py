@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from envctl.cli import configuration, inside, lifecycle
+from envctl.cli import configuration, inside, lifecycle, machine
 
 app = typer.Typer(
     name="envctl",
@@ -43,8 +43,16 @@ app.command(rich_help_panel=MAKE)(lifecycle.migrate)
 app.command(rich_help_panel=MAKE)(lifecycle.rollback)
 app.command(rich_help_panel=USE)(lifecycle.status)
 app.command(rich_help_panel=USE)(lifecycle.verify)
+app.command(rich_help_panel=MAKE)(machine.halt)
+app.command(rich_help_panel=MAKE)(machine.suspend)
+app.command(rich_help_panel=MAKE)(machine.resume)
+app.command(rich_help_panel=MAKE)(machine.snapshot)
 app.add_typer(inside.pods, name="pod", rich_help_panel=USE)
 app.command("exec", rich_help_panel=USE, context_settings=ANYTHING)(inside.exec_)
+app.command(rich_help_panel=USE, context_settings=ANYTHING)(machine.ssh)
+app.command(rich_help_panel=USE, context_settings=ANYTHING)(machine.kubectl)
 app.command(rich_help_panel=USE)(inside.logs)
 app.command(rich_help_panel=KEEP)(inside.doctor)
+app.add_typer(machine.boxes, name="box", rich_help_panel=KEEP)
+app.command(rich_help_panel=KEEP)(machine.bundle)
 app.add_typer(configuration.app, name="config", rich_help_panel=KEEP)

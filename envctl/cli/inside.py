@@ -118,6 +118,9 @@ def logs(
 
 def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Run what mends a finding.")] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Fetch every address of the lock file and compare its checksum.")
+    ] = False,
     file: File = None,
     name: Name = None,
     output: Output = Format.TABLE,
@@ -131,6 +134,10 @@ def doctor(
     found = provider.check()
     if fix and checks.fix(found, err().print):
         found = provider.check()
+    if online:
+        from envctl.provision.downloads import findings
+
+        found = [*found, *findings(err().print)]
     emit([dataclasses.asdict(finding) for finding in found], output, lambda _width: tables.findings(found))
     if checks.errors(found):
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from envctl.cli.options import File, Name, Output, Yes, agree, config
+from envctl.cli.options import File, GuestName, Name, Output, ProviderName, Yes, agree, config
 from envctl.cli.output import Format, Progress, emit, err
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 def up(
     file: File = None,
     name: Name = None,
+    by: ProviderName = None,
+    guest: GuestName = None,
     output: Output = Format.TABLE,
     keep: Annotated[bool, typer.Option("--keep", help="Leave what a failed step made, to look at.")] = False,
     verify: Annotated[bool, typer.Option(help="Run the acceptance suite at the end.")] = True,
@@ -43,7 +45,7 @@ def up(
     from envctl.steps import Verify, up_plan
 
     start = time.monotonic()
-    provider = provider_of(config(file, name))
+    provider = provider_of(config(file, name, by, guest))
     plan = up_plan(provider, _suite(provider) if verify else None)
     if dry_run:
         described = [step.describe() for step in plan]

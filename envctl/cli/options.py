@@ -30,11 +30,29 @@ Output = Annotated[Format, typer.Option("--output", "-o", help="How to write the
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-def config(file: str | None, name: str | None) -> Config:
-    """The configuration that the options choose. Raises ConfigError."""
-    from envctl.configfile import load
+ProviderName = Annotated[
+    str | None, typer.Option("--provider", metavar="lab|vagrant", help="Namespaces, or a virtual machine.")
+]
+GuestName = Annotated[
+    str | None, typer.Option("--guest", metavar="centos7|debian12", help="What a virtual machine runs.")
+]
 
-    return load(file, name=name)
+
+def config(
+    file: str | None, name: str | None, provider: str | None = None, guest: str | None = None
+) -> Config:
+    """The configuration that the options choose. Raises ConfigError.
+
+    With no file anywhere, an environment of virtual machines is found by what it was made with.
+    """
+    from envctl.configfile import DEFAULT, load
+    from envctl.providers.vagrant_ground import state_root
+
+    if file is None and not DEFAULT.exists():
+        remembered = state_root() / (name or "envctl") / "envctl.yaml"
+        if remembered.exists():
+            file = str(remembered)
+    return load(file, name=name, provider=provider, guest=guest)
 
 
 def agree(question: str, *, yes: bool) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from envctl.box.cache import default_root
 from envctl.config import Config
+from envctl.configfile import dump
 from envctl.node import Completed, NamespaceNode, Node, NodeError, SshNode
 from envctl.providers import vagrant_check, vagrant_ground, vagrant_logs, vagrant_settings
 from envctl.providers.base import (
@@ -80,6 +81,7 @@ class Virtual(Provider):
 
     def _ensure_ground(self) -> str:
         self.state.mkdir(parents=True, exist_ok=True)
+        (self.state / "envctl.yaml").write_text(dump(self.config))
         ground = vagrant_ground.ensure(self.config.name)
         if not ground.holder:
             return "the system's libvirt"

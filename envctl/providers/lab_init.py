@@ -47,13 +47,14 @@ def write(path: str, text: str) -> None:
 
 
 def let_go_of_namespaces() -> None:
-    """Unmount the copies of other namespaces' handles (/run/netns/…): they would keep those alive as long as
-    us.
+    """Unmount the copies of what is mounted below /run (/run/netns/…): handles of other namespaces would keep
+    those alive as long as us, and a /run of our own hides them anyway. Newest first, as they may lie on top
+    of each other.
     """
     with open("/proc/self/mountinfo") as mounts:  # noqa: PTH123
-        handles = [line.split()[4] for line in mounts if " - nsfs " in line]
-    for handle in handles:
-        libc.umount2(handle.encode(), MNT_DETACH)  # where folders are shared, one call takes away several
+        points = [point for line in mounts if (point := line.split()[4]).startswith("/run/")]
+    for point in reversed(points):
+        libc.umount2(point.encode(), MNT_DETACH)  # where folders are shared, one call takes away several
 
 
 def own_kernel_views(hostname: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from envctl.config import Config
+from envctl.node import Node
 from envctl.providers import lab_machines
 from envctl.providers.lab import Lab
 
@@ -81,3 +82,26 @@ def machine_state() -> dict[str, object]:
     state["forwarding"] = Path("/proc/sys/net/ipv4/ip_forward").read_text()
     state["hostname"] = os.uname().nodename
     return state
+
+
+FETCH = """
+import ssl, sys, urllib.request, urllib.error
+url, ca = sys.argv[1:]
+context = ssl.create_default_context(cafile=ca) if ca else None
+try:
+    answer = urllib.request.urlopen(url, timeout=5, context=context)
+except urllib.error.HTTPError as error:
+    answer = error
+print(answer.status, answer.headers["Server"])
+print(answer.read().decode(), end="")
+"""
+
+
+def fetch(node: Node, url: str, ca: str = "") -> tuple[int, str, str]:
+    """Status, server and body of what ``url`` answers to a node; ``ca`` is a file of the node to verify with.
+
+    NodeError when nothing answers, or with another certificate.
+    """
+    head, _, body = node.run("python3 -I -S -c %s %s %s", FETCH, url, ca).stdout.partition("\n")
+    status, _, server = head.partition(" ")
+    return int(status), server, body

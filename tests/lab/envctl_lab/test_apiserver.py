@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 from envctl.providers import lab_machines
 from envctl.providers.lab import Lab
-from tests.lab.envctl_lab.labs import a_lab
+from tests.lab.envctl_lab.labs import a_lab, fetch
+from tests.lab.lan import until
 
 
-def ask(lab: Lab, path: str) -> tuple[str, dict[str, object]]:
-    """Headers and body of a request from the workstation, with the certificate verified for the address."""
-    lab.host().put("/run/ca.pem", lab.apiserver().pem.encode())
-    url = f"https://{lab.apiserver().address}:{lab.apiserver().port}{path}"
-    head, _, body = (
-        lab.host()
-        .run("curl -si --max-time 5 --cacert /run/ca.pem %s", url)
-        .stdout.replace("\r", "")
-        .partition("\n\n")
-    )
-    return head, json.loads(body)
+def ask(lab: Lab, path: str) -> tuple[int, str, dict[str, object]]:
+    """Status, server and body of a request from the workstation, with the certificate verified for the address."""
+    there = lab.apiserver()
+    lab.host().put("/run/ca.pem", there.pem.encode())
+    status, server, body = fetch(lab.host(), f"https://{there.address}:{there.port}{path}", "/run/ca.pem")
+    return status, server, json.loads(body)
 
 
 def test_it_answers_tls_from_the_workstation_and_says_that_it_is_a_stand_in(lab: Lab) -> None:
     assert lab.apiserver().kind == "stand-in"
-    head, body = ask(lab, "/version")
-    assert "Server: apiserver-standin" in head
-    assert head.startswith("HTTP/1.1 503")
+    status, server, body = ask(lab, "/version")
+    assert (status, server) == (503, "apiserver-standin")
     assert body["standin"] is True
     assert body["message"] == "this is the lab's apiserver-standin, not a kube-apiserver"
-    assert ask(lab, "/healthz")[0].startswith("HTTP/1.1 200")
+    assert ask(lab, "/healthz")[0] == 200
 
 
 def test_a_client_that_says_nothing_keeps_nobody_waiting(lab: Lab) -> None:
-    silent = lab.host().run(
-        "bash -c %s",
-        f"exec 9<>/dev/tcp/{lab.apiserver().address}/{lab.apiserver().port}; "
-        f"curl -sk --max-time 5 https://{lab.apiserver().address}:{lab.apiserver().port}/healthz",
-    )
-    assert json.loads(silent.stdout)["standin"] is True
+    silent = "import socket, sys; s = socket.create_connection(('172.16.91.10', 8443)); sys.stdin.read()"
+    with subprocess.Popen(
+        lab.host().argv("exec python3 -I -S -c %s", silent), stdin=subprocess.PIPE, process_group=0
+    ) as client:
+        until(lambda: "ESTAB" in lab.host().run("ss -Htn dport = :8443").stdout, what="a silent client")
+        assert ask(lab, "/healthz")[0] == 200
+        client.communicate()
 
 
 def test_the_certificate_outlives_a_reboot_and_a_new_process() -> None:

@@ -18,7 +18,15 @@ from envctl.node import NamespaceNode
 from envctl.providers import lab_build, lab_machines
 from envctl.providers.base import ProviderError
 from envctl.providers.lab import Lab
-from tests.lab.envctl_lab.labs import ROOT, a_lab, fresh_name, machine_state, removed_at_the_end, traces
+from tests.lab.envctl_lab.labs import (
+    ROOT,
+    a_lab,
+    fetch,
+    fresh_name,
+    machine_state,
+    removed_at_the_end,
+    traces,
+)
 from tests.lab.lan import until
 
 CREATE = "import sys; from envctl.config import Config; from envctl.providers.lab import Lab; Lab(Config(name=sys.argv[1])).create()"  # noqa: E501
@@ -29,7 +37,12 @@ def works(lab: Lab) -> None:
     """The network of the documentation, end to end."""
     for node in (*lab.nodes(), lab.host()):
         node.run("ping -c 1 -W 2 %s", "203.0.113.10")
-    assert lab.host().run("curl -sk --max-time 5 https://172.16.91.10:8443/healthz").json()["standin"] is True
+    assert fetch(lab.host(), "http://internet.lab.test/")[0] == 200
+    lab.host().put("/run/ca.pem", lab.apiserver().pem.encode())
+    assert fetch(lab.host(), "https://172.16.91.10:8443/healthz", "/run/ca.pem")[:2] == (
+        200,
+        "apiserver-standin",
+    )
     assert ":67 " in lab.router().run("ss -Hlun").stdout
 
 

@@ -1,0 +1,79 @@
+"""The same face over ssh: quoting, input, errors, files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from envctl.node import NodeError, SshNode
+from tests.unit.envctl_lab.sshd import serving
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[SshNode]:
+    with serving(tmp_path) as (port, identity):
+        node = SshNode("vm", "172.16.91.10", host="127.0.0.1", port=port, identity=identity)
+        yield node
+        node.close()
+
+
+@pytest.mark.parametrize("argument", ["plain", "two words", "it's", "$HOME", "a;b|c", "50%", ""])
+def test_arguments_are_quoted(node: SshNode, argument: str) -> None:
+    assert node.run("printf %%s %s", argument).stdout == argument
+
+
+def test_input_and_variables_reach_the_command(node: SshNode) -> None:
+    done = node.run("cat; echo $GIVEN", input="in\n", env={"GIVEN": "it's 'so'"})
+    assert done.stdout == "in\nit's 'so'\n"
+
+
+def test_a_failure_carries_exit_status_and_output(node: SshNode) -> None:
+    with pytest.raises(NodeError) as caught:
+        node.run("echo out; echo err >&2; exit %s", 3)
+    assert caught.value.exit_status == 3
+    assert caught.value.output == "out\nerr"
+    assert caught.value.argv[:2] == ("ssh", "root@127.0.0.1")
+    assert node.run("exit 3", check=False).exit_status == 3
+
+
+def test_a_command_without_an_end_is_an_error(node: SshNode) -> None:
+    with pytest.raises(NodeError, match=r"no end after 0\.2 s"):
+        node.run("sleep 1", timeout=0.2)
+
+
+def test_a_machine_that_does_not_answer_is_named() -> None:
+    node = SshNode("vm", "172.16.91.10", host="127.0.0.1", port=1)
+    with pytest.raises(NodeError, match="vm: true: NoValidConnectionsError"):
+        node.run("true")
+
+
+def test_files_are_written_whole_and_read_back(node: SshNode, tmp_path: Path) -> None:
+    path = f"{tmp_path}/new folder/file"
+    data = bytes(range(256)) * 1000
+    node.put(path, data, 0o640)
+    assert node.get(path) == data
+    assert Path(path).stat().st_mode & 0o777 == 0o640
+    assert node.names(f"{tmp_path}/new folder") == ["file"]
+    node.remove(path)
+    assert node.names(f"{tmp_path}/new folder") == []
+    assert node.names(f"{tmp_path}/nowhere") == []
+    with pytest.raises(FileNotFoundError):
+        node.get(path)
+
+
+def test_another_user_becomes_root_by_sudo() -> None:
+    node = SshNode("vm", "172.16.91.10", user="vagrant", identity="/keys/id", port=2222)
+    argv = node.argv("ip addr show %s", "eth 0")
+    assert argv[:5] == ["ssh", "-p", "2222", "-i", "/keys/id"]
+    assert argv[-2] == "vagrant@172.16.91.10"
+    assert argv[-1].startswith("sudo -n env PATH=")
+
+
+def test_the_lab_does_not_pay_for_fabric() -> None:
+    code = "import sys, envctl.providers.lab; print([name for name in ('fabric', 'paramiko', 'cryptography') if name in sys.modules])"  # noqa: E501
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

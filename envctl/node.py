@@ -337,7 +337,7 @@ class SshNode(Node):
         return remote
 
     def spawn(self, command: str, *args: object, log: str, env: Mapping[str, str] | None = None) -> None:
-        line = f"mkdir -p \"$(dirname %s)\" && setsid --fork sh -c %s >>{shlex.quote(log)} 2>&1 </dev/null"
+        line = f'mkdir -p "$(dirname %s)" && setsid --fork sh -c %s >>{shlex.quote(log)} 2>&1 </dev/null'
         self.run(line, log, "exec " + quoted(command, args), env=env)
 
     def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
@@ -346,7 +346,7 @@ class SshNode(Node):
         except Exception as error:  # as in run
             failed = Completed(self.name, f"write {path}", ("sftp", self.host, path), -1, "", "")
             raise NodeError(failed, f"{type(error).__name__}: {error}".splitlines()[0]) from error
-        line = "mkdir -p "$(dirname %s)" && install -m %s %s %s && mv -f %s %s && rm -f %s"
+        line = 'mkdir -p "$(dirname %s)" && install -m %s %s %s && mv -f %s %s && rm -f %s'
         part = f"{path}.part"
         self.run(line, path, f"{mode:o}", remote, part, part, path, remote, timeout=60)
 

@@ -124,18 +124,6 @@ def beginners(env: str) -> list[int]:
     ]
 
 
-def environments() -> list[str]:
-    """The names of all environments that have a machine or a folder."""
-    names = {
-        argv[0].removeprefix(MACHINE).partition("/")[0]
-        for _, argv in _commands()
-        if argv[0].startswith(MACHINE)
-    }
-    with contextlib.suppress(OSError):
-        names |= {entry.name for entry in RUN.iterdir() if entry.is_dir()}
-    return sorted(names)
-
-
 def prepare(env: str, machine: str, files: Mapping[Path, str]) -> Path:
     """The folder of a machine about to start: an empty /run, a boot id of its own, and the disk it had
     before.

@@ -66,12 +66,10 @@ def is_installed(node: NamespaceNode) -> bool:
 
 
 def agent_pids(node: NamespaceNode) -> list[int]:
-    """The processes of the node's agent, as numbered here."""
-    return [
-        pid
-        for pid, argv in lab_machines.inside(node.pid)
-        if any(Path(arg).name == "brdhcpd" for arg in argv[:3])
-    ]
+    """The processes of the node's agent, as numbered here; one that is just being started counts."""
+    names = ("brdhcpd", "exec brdhcpd")
+    inside = lab_machines.inside(node.pid)
+    return [pid for pid, argv in inside if any(arg.rpartition("/")[2] in names for arg in argv)]
 
 
 def start_agent(node: NamespaceNode) -> str:

@@ -77,7 +77,10 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressAdd:
+    """Add an address; ``replace`` gives one that is there the lifetimes and flags of this one."""
+
     address: Address
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

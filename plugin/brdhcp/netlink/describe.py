@@ -94,8 +94,8 @@ def _words(change: Change) -> list[str]:
             return _link(change)
         case LinkDelete(name=name):
             return ["ip", "link", "del", "dev", name]
-        case AddressAdd(address=address):
-            return ["ip", "addr", "add", *_address(address)]
+        case AddressAdd(address=address, replace=replace):
+            return ["ip", "addr", "replace" if replace else "add", *_address(address)]
         case AddressDelete(address=address):
             return ["ip", "addr", "del", address.address, "dev", address.dev]
         case RouteAdd(route=route, replace=replace):

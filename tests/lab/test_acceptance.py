@@ -160,22 +160,17 @@ def test_logs_are_copied_and_their_place_is_printed(made: tuple[str, dict[str, A
     assert list(place.rglob("*.log"))
 
 
-SMALL_POOL = """\
-version: 1
-network: {dhcp: {first: 172.16.91.128, last: 172.16.91.129}}
-nodes: {workers: 0}
-pods: {count: 3}
-"""
+REFUSED = "version: 1\nnodes: {workers: 0}\nplugin: {extra: {isGateway: true}}\n"
 
 
 @pytest.mark.timeout(120)
 def test_an_up_that_fails_leaves_nothing_and_with_keep_leaves_the_wreck() -> None:
     with environment("fail") as name:
-        said = envctl("up", "-n", name, "-f", "-", stdin=SMALL_POOL, status=1)
-        assert "pods failed" in said.stderr and "taken back" in said.stderr
+        said = envctl("up", "-n", name, "-f", "-", stdin=REFUSED, status=1)
+        assert "pods failed" in said.stderr and "isGateway" in said.stderr and "taken back" in said.stderr
         assert said.stdout == ""
         assert not traces(name)
-        envctl("up", "--keep", "-n", name, "-f", "-", stdin=SMALL_POOL, status=1)
+        envctl("up", "--keep", "-n", name, "-f", "-", stdin=REFUSED, status=1)
         assert traces(name)
 
 

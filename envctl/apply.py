@@ -70,18 +70,18 @@ def execute(plan: Sequence[Step], observer: Observer, *, keep: bool = False) -> 
             observer.finished(number, total, result)
             if isinstance(error, VerificationError) or keep:
                 raise
-            _take_back(plan[:number], observer, error)
+            _take_back(plan[:number], total, observer, error)
         result = Result(step.name, step.title, outcome, time.monotonic() - start, detail)
         observer.finished(number, total, result)
         results.append(result)
     return results
 
 
-def _take_back(done: Sequence[Step], observer: Observer, reason: BaseException) -> None:
+def _take_back(done: Sequence[Step], total: int, observer: Observer, reason: BaseException) -> None:
     """Undo newest first, past failures; always raises."""
     failures: list[str] = []
     for number, step in reversed(list(enumerate(done, 1))):
-        observer.started(number, len(done), step, undoing=True)
+        observer.started(number, total, step, undoing=True)
         start = time.monotonic()
         try:
             detail, outcome = step.undo(observer.note), Outcome.UNDONE
@@ -90,7 +90,7 @@ def _take_back(done: Sequence[Step], observer: Observer, reason: BaseException) 
             detail, outcome = _first_line(error), Outcome.NOT_UNDONE
         if detail:
             seconds = time.monotonic() - start
-            observer.finished(number, len(done), Result(step.name, step.title, outcome, seconds, detail))
+            observer.finished(number, total, Result(step.name, step.title, outcome, seconds, detail))
     failed = done[-1]
     if failures:
         raise RollbackError(

@@ -116,7 +116,7 @@ class Add:
         if netconf.dhcp is not None:
             await self._port_ready(plugged.port.veth)
             lease = await self._lease(undo, plugged.port.mac)
-            node = outcome.node_address(core.node.addresses(), netconf.bridge.name, lease.address.network)
+            node = ports.node_address(core.node, netconf.bridge.name, lease.address.network)
             result = outcome.of_lease(lease, netconf, node)
             mtu = pod.mtu_of(lease.mtu, netconf.bridge.mtu, plugged.port.bridge_mtu)
         elif netconf.delegated:
@@ -140,7 +140,7 @@ class Add:
     async def _ipam_only(self, undo: AsyncExitStack) -> Result:
         """``brdhcp-ipam``: another plugin made the interface and will give it the address."""
         lease = await self._lease(undo, self.record.mac)
-        node = outcome.node_address(self.core.node.addresses(), self.record.bridge, lease.address.network)
+        node = ports.node_address(self.core.node, self.record.bridge, lease.address.network)
         result = outcome.of_lease(lease, self.netconf, node)
         await self._bound(result)
         return result

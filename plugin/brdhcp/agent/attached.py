@@ -204,7 +204,7 @@ class Attached:
     def _result_of(self, lease: Lease) -> Result:
         netconf = self.netconf()
         known = self.result()
-        node = outcome.node_address(self._core.node.addresses(), self.record.bridge, lease.address.network)
+        node = ports.node_address(self._core.node, self.record.bridge, lease.address.network)
         if node is None:
             netconf = replace(netconf, service_cidr=())
         result = outcome.of_lease(lease, netconf, node)

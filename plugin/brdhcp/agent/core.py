@@ -13,6 +13,7 @@ from brdhcp.agent import ports
 from brdhcp.agent.attached import Attached
 from brdhcp.agent.events import Events
 from brdhcp.agent.links import Links
+from brdhcp.netlink import netns
 from brdhcp.netlink.kernel import Kernel
 from brdhcp.store.leases import Attachment, Key, Store
 from brdhcp.store.spool import Spool
@@ -34,7 +35,9 @@ class Core:
     events: Events
     node: Kernel
     attached: dict[Key, Attached] = field(default_factory=dict)
-    workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "worker"))
+    workers: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(WORKERS, "worker", initializer=netns.may_enter)
+    )
     closer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "closer"))
     links: Links = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)

@@ -10,13 +10,14 @@ import contextlib
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
 
 from brdhcp.agent import sandbox
 from brdhcp.bridge import naming as naming
 from brdhcp.bridge import nft, outcome, plan, pod
 from brdhcp.bridge.plan import Port
 from brdhcp.errors import CniError, InvalidEnvironment, StoreFailure
-from brdhcp.netlink.change import LinkDelete, Step
+from brdhcp.netlink.change import Step
 from brdhcp.netlink.kernel import Kernel, KernelError
 from brdhcp.netlink.observe import Link
 from brdhcp.spec.environment import Request
@@ -127,7 +128,12 @@ def inside_link(netns_fd: int, if_name: str) -> Link | None:
 
 def unplug(node: Kernel, veths: Iterable[str]) -> None:
     """The node's ends and with them the pods' are gone; so is one that was gone before."""
-    node.apply([LinkDelete(name=veth) for veth in veths])
+    node.delete_links(veths)
+
+
+def node_address(node: Kernel, bridge: str, network: IPv4Network) -> IPv4Address | None:
+    """The node's own address on ``bridge`` in ``network``; the first one wins."""
+    return next((found.ip for found in node.ipv4_addresses(bridge) if found.ip in network), None)
 
 
 def set_up(netns_fd: int, if_name: str) -> None:

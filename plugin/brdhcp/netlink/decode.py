@@ -15,7 +15,6 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from brdhcp.netlink.change import Address, NeighbourAdd, NextHop, Route, Rule
 from brdhcp.netlink.encode import FOREVER, RULE_HEADER
-from brdhcp.netlink.observe import Link
 from brdhcp.netlink.rtnetlink import HEADER
 
 RTM_F_CLONED = 0x200
@@ -23,7 +22,6 @@ RTM_CLASS = {16: ifinfmsg, 20: ifaddrmsg, 24: rtmsg, 28: ndmsg, 32: fibmsg}
 USER_HZ = 100
 """Ticks of RTA_CACHEINFO (linux/rtnetlink.h, rta_cacheinfo)."""
 RTA_NH_ID = 30
-OPERSTATE = ("unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up")
 ROUTE_SAID = {
     "RTA_DST",
     "RTA_SRC",
@@ -39,21 +37,6 @@ ROUTE_SAID = {
     "RTA_PREF",
     "RTA_EXPIRES",
 }
-LINK_WANTED = {
-    "IFLA_IFNAME",
-    "IFLA_ADDRESS",
-    "IFLA_MTU",
-    "IFLA_CARRIER",
-    "IFLA_OPERSTATE",
-    "IFLA_MASTER",
-    "IFLA_IFALIAS",
-    "IFLA_LINK",
-    "IFLA_LINK_NETNSID",
-    "IFLA_TXQLEN",
-    "IFLA_PROMISCUITY",
-    "IFLA_LINKINFO",
-}
-
 Name = Callable[[int], str | None]
 
 
@@ -62,49 +45,6 @@ def message(data: bytes) -> Any:
     decoded = RTM_CLASS[HEADER.unpack_from(data)[1]](data)
     decoded.decode()
     return decoded
-
-
-def link(found: Any, name: Name) -> Link:
-    """``name`` turns an index into a name, for the master."""
-    attrs = {slot.name: slot.value for slot in found["attrs"] if slot.name in LINK_WANTED}
-    info = attrs.get("IFLA_LINKINFO")
-    details = {slot.name: slot.value for slot in info["attrs"]} if info else {}
-    kind, slave_kind = details.get("IFLA_INFO_KIND", ""), details.get("IFLA_INFO_SLAVE_KIND", "")
-    master = attrs.get("IFLA_MASTER")
-    operstate = str(attrs.get("IFLA_OPERSTATE", "unknown")).lower()
-    return Link(
-        name=attrs["IFLA_IFNAME"],
-        index=found["index"],
-        kind=kind,
-        address=attrs.get("IFLA_ADDRESS", ""),
-        mtu=attrs.get("IFLA_MTU", 0),
-        flags=found["flags"],
-        carrier=bool(attrs.get("IFLA_CARRIER", 0)),
-        operstate=operstate,
-        master=name(master) if master else None,
-        alias=attrs.get("IFLA_IFALIAS"),
-        parent=attrs.get("IFLA_LINK"),
-        link_netnsid=attrs.get("IFLA_LINK_NETNSID"),
-        slave_kind=slave_kind,
-        txqlen=attrs.get("IFLA_TXQLEN", 0),
-        promiscuity=attrs.get("IFLA_PROMISCUITY", 0),
-        bridge=_numbers(details.get("IFLA_INFO_DATA") if kind == "bridge" else None, "IFLA_BR_"),
-        port=_numbers(
-            details.get("IFLA_INFO_SLAVE_DATA") if slave_kind == "bridge" else None, "IFLA_BRPORT_"
-        ),
-    )
-
-
-def _numbers(nested: Any, prefix: str) -> MappingProxyType[str, int]:
-    pairs = ((slot.name, slot.value) for slot in nested["attrs"]) if nested is not None else ()
-    timers = ("_timer", "_pad", "unknown")
-    return MappingProxyType(
-        {
-            key: value
-            for name, value in pairs
-            if isinstance(value, int) and not (key := name.removeprefix(prefix).lower()).endswith(timers)
-        }
-    )
 
 
 def address(found: Any, name: Name) -> Address:

@@ -24,6 +24,7 @@ CLONE_NEWNET = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _lock = threading.Lock()
+_this = threading.local()
 _helper: ThreadPoolExecutor | None = None
 _home = -1
 
@@ -32,8 +33,17 @@ def run_in(fd: int, call: Callable[[], T]) -> T:
     """``call()`` inside the network namespace that ``fd`` is open on; what it returns or raises comes back.
 
     Raises :class:`InvalidNamespace` when ``fd`` is not a network namespace. Calls queue up: keep them short.
+    A thread that said ``may_enter`` goes there itself.
     """
+    if getattr(_this, "may_enter", False):
+        return _inside(fd, call)
     return _thread().submit(_inside, fd, call).result()
+
+
+def may_enter() -> None:
+    """The calling thread may visit other namespaces: nothing that runs in it relies on where it is in between."""
+    _thread()  # knows the way home
+    _this.may_enter = True
 
 
 def identity(namespace: int | str | os.PathLike[str]) -> tuple[int, int]:

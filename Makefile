@@ -21,7 +21,16 @@ down: ## remove the lab; nothing is left
 test: install ## lint, types, unit ring, lab ring, acceptance suite against a lab
 	@$(BIN)/python -m pytest tests/unit tests/lab
 
+install-vm: install ## what virtual machines need: hypervisor, Vagrant, the tools that make a box
+	@PACKAGES=provision/packages.vm provision/install.sh
+
+box: install-vm ## the debian12 box, from the Debian package index alone; cached by content
+	@$(BIN)/envctl box build
+
+test-vm: install-vm ## a real machine: Vagrant, kubeadm, kubelet, migration, acceptance, power cuts (15 to 35 minutes)
+	@$(BIN)/python -m pytest tests/vm -x
+
 clean: ## remove the virtual environment and what was built
 	@rm -rf $(VENV) build dist site plugin/build *.egg-info plugin/*.egg-info
 
-.PHONY: help install up down test clean
+.PHONY: install-vm box test-vm help install up down test clean

@@ -11,7 +11,7 @@ while read -r package why; do
         missing+=("$package")
         echo "install: $package ($why)" >&2
     fi
-done <provision/packages.debian
+done <"${PACKAGES:-provision/packages.debian}"
 
 if ((${#missing[@]})); then
     if ((EUID)); then

@@ -217,8 +217,8 @@ class Virtual(Provider):
     def start_agent(self, node: Node) -> None:
         node.run("systemctl start brdhcpd", timeout=60)
         status = '{"cniVersion":"1.1.0","name":"status","type":"brdhcp"}'
-        line = "printf %s %s | CNI_COMMAND=STATUS CNI_PATH=/opt/cni/bin exec /opt/cni/bin/brdhcp"
-        node.run(line.replace("%s", "%%s", 1) % "%s", status, timeout=60)
+        environment = {"CNI_COMMAND": "STATUS", "CNI_PATH": "/opt/cni/bin"}
+        node.run("/opt/cni/bin/brdhcp", input=status, env=environment, timeout=60)
 
     def stop_agent(self, node: Node, signal: str = "TERM") -> None:
         node.run("systemctl kill --signal=%s brdhcpd; systemctl stop brdhcpd", signal, timeout=60)

@@ -6,7 +6,7 @@
 
 is_done() {
     [[ "${NODE_DNS:-coredns}" == standin ]] || return 0
-    kubectl --request-timeout=20s -n kube-system get service kube-dns deployment/dns-stand-in >/dev/null || fail "no DNS"
+    kubectl --request-timeout=20s -n kube-system get service/kube-dns deployment/dns-stand-in >/dev/null || fail "no DNS"
 }
 
 do_it() {

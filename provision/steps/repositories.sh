@@ -17,7 +17,7 @@ is_done() {
 }
 
 do_it() {
-    mkdir -p "$YUM_DIRECTORY.before-envctl" "$YUM_KEYS"
+    mkdir -p "$YUM_DIRECTORY" "$YUM_DIRECTORY.before-envctl" "$YUM_KEYS"
     find "$YUM_DIRECTORY" -maxdepth 1 -name '*.repo' -exec mv -t "$YUM_DIRECTORY.before-envctl" {} +
     fill "$home/guest/CentOS-Vault.repo" >"$YUM_DIRECTORY/CentOS-Vault.repo"
     fill "$home/guest/docker-ce.repo" >"$YUM_DIRECTORY/docker-ce.repo"
@@ -33,7 +33,7 @@ docker_key() {
         gpg --batch --with-colons --with-fingerprint <"$key.part")
     grep -q "^fpr:*$wanted:" <<<"$found" || fail "Docker's key has not the fingerprint $wanted"
     mv "$key.part" "$key"
-    rpm --import "$key"
+    rpm ${RPM_ROOT:+--root "$RPM_ROOT"} --import "$key"
 }
 
 main "$@"

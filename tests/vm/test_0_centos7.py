@@ -1,0 +1,208 @@
+"""The centos7 guest as far as a machine without a network can show: its files, read by those who will read them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from envctl.provision.steps import PROVISION, lock
+
+ROOT = Path(__file__).parents[2]
+CENTOS = lock()["guests"]["centos7"]
+SPEC = """Name: {name}
+Version: {version}
+Release: {release}
+Epoch: {epoch}
+Summary: stands for {name}
+License: none
+BuildArch: noarch
+{requires}
+%description
+%files
+"""
+
+
+def rpm(folder: Path, wanted: str, requires: str = "") -> None:
+    """An empty package with the name, epoch, version and release of ``name-epoch:version-release`` or ``name``."""
+    name, epoch, version, release = wanted, "0", "1", "1.el7"
+    if ":" in wanted:
+        left, _, right = wanted.partition(":")
+        name, _, epoch = left.rpartition("-")
+        version, _, release = right.partition("-")
+    elif wanted.rpartition("-")[2][:1].isdigit():
+        left, _, release = wanted.rpartition("-")
+        name, _, version = left.rpartition("-")
+    spec = folder / f"{name}.spec"
+    fields = {"name": name, "epoch": epoch, "version": version, "release": release}
+    spec.write_text(SPEC.format(**fields, requires=f"Requires: {requires}" if requires else ""))
+    argv = [
+        "rpmbuild",
+        "-bb",
+        "--quiet",
+        f"--define=_topdir {folder}/top",
+        f"--define=_rpmdir {folder}",
+        str(spec),
+    ]
+    subprocess.run(argv, check=True, capture_output=True)
+    spec.unlink()
+
+
+def step(folder: Path, name: str, verb: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a step of the guest with its folders below ``folder`` and the network's addresses as local ones."""
+    home = folder / "home"
+    if not home.exists():
+        shutil.copytree(PROVISION / "steps", home / "steps")
+        shutil.copytree(PROVISION / "centos7", home / "guest")
+    lib = (home / "steps/lib.sh").read_text().replace("home=/usr/local/lib/envctl", f"home={home}")
+    (home / "steps/lib.sh").write_text(lib.replace("/etc/envctl/node.env", str(home / "guest/guest.env")))
+    words = {
+        **os.environ,
+        "YUM_DIRECTORY": str(folder / "repos"),
+        "YUM_KEYS": str(folder / "keys"),
+        **environment,
+    }
+    return subprocess.run([home / f"steps/{name}.sh", verb], capture_output=True, text=True, env=words)
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> dict[str, str]:
+    """A vault and a Docker repository on disk, with packages of the names and versions that are locked."""
+    vault, docker = tmp_path / "vault", tmp_path / "docker"
+    for part in ("os", "updates", "extras"):
+        (vault / part / "x86_64").mkdir(parents=True)
+    docker.mkdir()
+    for wanted in CENTOS["packages"]["centos"]["install"]:
+        rpm(vault / "extras/x86_64", wanted)
+    for wanted in CENTOS["packages"]["docker"]["install"]:
+        rpm(docker, wanted, requires="container-selinux >= 2:2.74" if "docker-ce-3" in wanted else "")
+    for folder in (*vault.glob("*/x86_64"), docker):
+        subprocess.run(["createrepo_c", "--quiet", folder], check=True)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home").rmdir()
+    data = json.loads((PROVISION / "lock.json").read_text())
+    data["guests"]["centos7"]["packages"]["docker"]["baseurl"] = docker.as_uri()
+    data["guests"]["centos7"]["packages"]["centos"]["vault"] = [vault.as_uri()]
+    key, fingerprint = gpg_key(tmp_path)
+    data["guests"]["centos7"]["packages"]["docker"] |= {"gpgkey": key.as_uri(), "fingerprint": fingerprint}
+    (tmp_path / "lock.json").write_text(json.dumps(data))
+    return {"ENVCTL_LOCK": str(tmp_path / "lock.json")}
+
+
+def gpg_key(folder: Path) -> tuple[Path, str]:
+    """A key of the test's own, and its fingerprint."""
+    home = folder / "gnupg"
+    home.mkdir(mode=0o700)
+    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet"]
+    make = [*gpg, "--passphrase", "", "--quick-generate-key", "packages", "ed25519", "sign", "never"]
+    subprocess.run(make, check=True, capture_output=True)
+    listed = subprocess.run(
+        [*gpg, "--with-colons", "--fingerprint"], check=True, capture_output=True, text=True
+    ).stdout
+    key = folder / "key.asc"
+    key.write_bytes(subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True).stdout)
+    fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
+    return key, fingerprint
+
+
+def dnf(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Debian's dnf over the guest's repository files, in a root file system of its own."""
+    root = folder / "installroot"
+    for needed in (root, folder / "log"):
+        needed.mkdir(exist_ok=True)
+    options = ["--installroot", str(root), f"--setopt=reposdir={folder}/repos", "--setopt=varsdir=/dev/null",
+               f"--setopt=cachedir={folder}/cache", f"--setopt=logdir={folder}/log", "--releasever=7",
+               "--forcearch=x86_64", "--quiet", "--assumeyes"]  # fmt: skip
+    return subprocess.run(["dnf", *options, *words], capture_output=True, text=True)
+
+
+def test_dnf_reads_the_repositories_and_finds_every_locked_version(
+    tmp_path: Path, mirror: dict[str, str]
+) -> None:
+    done = step(tmp_path, "repositories", "run", RPM_ROOT=str(tmp_path / "installroot"), **mirror)
+    assert not done.returncode, done.stderr
+    assert step(tmp_path, "repositories", "is-done", **mirror).returncode == 0
+    listed = dnf(tmp_path, "repolist")
+    assert not listed.returncode, listed.stderr
+    assert {line.split()[0] for line in listed.stdout.splitlines()[1:]} == {
+        "base",
+        "updates",
+        "extras",
+        "docker-ce-stable",
+    }
+    for part in ("centos", "docker"):
+        for wanted in CENTOS["packages"][part]["install"]:
+            found = dnf(tmp_path, "repoquery", wanted)
+            assert found.stdout.strip(), f"{wanted} is not found: {found.stderr}"
+
+
+def test_docker_pulls_container_selinux_and_a_package_without_a_signature_is_refused(
+    tmp_path: Path, mirror: dict[str, str]
+) -> None:
+    assert not step(
+        tmp_path, "repositories", "run", RPM_ROOT=str(tmp_path / "installroot"), **mirror
+    ).returncode
+    wanted = CENTOS["packages"]["docker"]["install"]
+    needed = dnf(tmp_path, "repoquery", "--requires", "--resolve", wanted[0])
+    assert "container-selinux-2:2.119.2" in needed.stdout
+    refused = dnf(tmp_path, "install", *wanted)
+    assert refused.returncode
+    assert "not signed" in refused.stderr + refused.stdout or "GPG" in refused.stderr + refused.stdout
+
+
+def test_a_key_with_another_fingerprint_is_refused(tmp_path: Path, mirror: dict[str, str]) -> None:
+    data = json.loads(Path(mirror["ENVCTL_LOCK"]).read_text())
+    data["guests"]["centos7"]["packages"]["docker"]["fingerprint"] = "0" * 40
+    Path(mirror["ENVCTL_LOCK"]).write_text(json.dumps(data))
+    done = step(tmp_path, "repositories", "run", **mirror)
+    assert done.returncode
+    assert "fingerprint" in done.stderr
+
+
+def test_the_units_are_what_systemd_accepts(tmp_path: Path) -> None:
+    units = [PROVISION / "centos7/kubelet.service", PROVISION / "centos7/brdhcp-forward.service"]
+    for unit in units:
+        text = unit.read_text().replace("/usr/local/bin/kubelet", "/bin/true").replace("docker.service", "")
+        (tmp_path / unit.name).write_text(text)
+        done = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", tmp_path / unit.name], capture_output=True, text=True
+        )
+        wrong = [line for line in done.stderr.splitlines() if unit.name in line]
+        assert not wrong, "\n".join(wrong)
+
+
+def test_the_docker_configuration_is_json_with_the_kubelets_cgroup_driver() -> None:
+    daemon = json.loads((PROVISION / "centos7/daemon.json").read_text())
+    assert daemon["exec-opts"] == ["native.cgroupdriver=systemd"]
+    assert "cgroupDriver: systemd" in (PROVISION / "kubernetes/kubeadm.yaml").read_text()
+
+
+def validated(provider: str, guest: str, tmp_path: Path, path: str = "") -> subprocess.CompletedProcess[str]:
+    words = {"ENVCTL_GUEST": guest, "VAGRANT_DEFAULT_PROVIDER": provider, "VAGRANT_CHECKPOINT_DISABLE": "1",
+             "VAGRANT_DOTFILE_PATH": str(tmp_path / "vagrant")}  # fmt: skip
+    environment = {
+        **os.environ,
+        **words,
+        "PATH": f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"],
+    }
+    return subprocess.run(["vagrant", "validate"], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("guest", ["centos7", "debian12"])
+def test_vagrant_accepts_the_vagrantfile_for_libvirt(guest: str, tmp_path: Path) -> None:
+    done = validated("libvirt", guest, tmp_path)
+    assert not done.returncode, done.stdout + done.stderr
+
+
+def test_vagrant_accepts_the_vagrantfile_for_virtualbox(tmp_path: Path) -> None:
+    """Vagrant's own VirtualBox rules are applied; VirtualBox is a stand-in that says its version and nothing else."""
+    program = tmp_path / "bin/VBoxManage"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 7.0.10r158379\n")
+    program.chmod(0o755)
+    done = validated("virtualbox", "centos7", tmp_path, str(program.parent))
+    assert not done.returncode, done.stdout + done.stderr

@@ -1,0 +1,204 @@
+"""Migrate, confirm, roll back, say how things are. One of them at a time (``state.locked``)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from brdhcp.errors import CniError, RollbackIncomplete, StoreFailure, TryAgainLater, UplinkRefused
+from brdhcp.netlink.kernel import Kernel
+from brdhcp.netlink.observe import snapshot
+from brdhcp.uplink import arping, clients, guard, perform, persist, refuse, state, verify
+from brdhcp.uplink.plan import Plan, plan
+from brdhcp.uplink.state import Migration
+from brdhcp.uplink.view import View, default_nics, look
+
+VERIFY_S = 2.0
+"""How long what was done may take to be true."""
+
+
+def prepare(
+    kernel: Kernel, nic: str | None, bridge: str, persistence: str, state_dir: Path
+) -> tuple[View, Plan, persist.Keeper]:
+    """Observe, refuse or plan. Raises ``UplinkRefused`` with every reason."""
+    if not nic:
+        nics = default_nics(snapshot(kernel))
+        if len(nics) != 1:
+            words = (
+                "there is no default route"
+                if not nics
+                else f"{' and '.join(nics)} have equally good default routes"
+            )
+            raise UplinkRefused(f"which interface is the uplink? {words}", "name it with --nic")
+        nic = nics[0]
+    keeper = persist.choose(persistence, nic, bridge)
+    view = look(kernel, nic, bridge, manager=keeper.name)
+    refuse.require_possible(view, state.opened(state_dir))
+    return view, plan(view), keeper
+
+
+def migrate(nic: str | None, bridge: str, timeout_s: float, persistence: str, state_dir: Path) -> Migration:
+    """Move the uplink; the guard is armed when this returns, and waits ``timeout_s`` seconds for ``confirm``.
+
+    Raises ``UplinkRefused`` (nothing was changed), another ``CniError`` (all was brought back),
+    ``RollbackIncomplete``.
+    """
+    with Kernel() as kernel, state.locked(state_dir, wait=False):
+        view, steps, keeper = prepare(kernel, nic, bridge, persistence, state_dir)
+        router = verify.gateway(view.before, view.nic)
+        answered = router is not None and arping.answers(view.nic, router, _source(view))
+        journal = state.journal(state_dir)
+        journal.begin(
+            {**state.header(view.nic, bridge, steps.moves, view.before, timeout_s), "persist": keeper.name}
+        )
+        journal.write({"migrator": [os.getpid(), clients.started(os.getpid())]})
+        try:
+            journal.write({"guard": list(guard.arm(state_dir))})
+            perform.crash_point(-1)
+            for number, move in enumerate(steps.moves):
+                journal.write({"step": number})
+                perform.do(kernel, state_dir, move)
+                perform.crash_point(number)
+            _require_true(kernel, view, bridge)
+            if answered and router is not None and not arping.answers(bridge, router, _source(view)):
+                raise StoreFailure(
+                    f"the gateway {router} answered on {view.nic}, and does not through {bridge}"
+                )
+        except BaseException as error:
+            _back(kernel, state_dir, f"it failed: {error}")
+            raise
+        journal.write({"state": "waiting", "since": time.clock_gettime(time.CLOCK_BOOTTIME)})
+    return _known(state_dir)
+
+
+def _require_true(kernel: Kernel, view: View, bridge: str) -> None:
+    deadline = time.monotonic() + VERIFY_S
+    while found := verify.faults(view.before, snapshot(kernel), view.nic, bridge):
+        if time.monotonic() > deadline:
+            raise StoreFailure("the migration did not come true: " + "; ".join(found))
+        time.sleep(0.005)
+
+
+def _source(view: View) -> tuple[str, str]:
+    """The MAC and the IPv4 address to ask the gateway from."""
+    addresses = [
+        a.address.partition("/")[0] for a in view.before.addresses_of(view.nic) if ":" not in a.address
+    ]
+    return view.nic_link.address, addresses[0] if addresses else "0.0.0.0"
+
+
+def confirm(state_dir: Path) -> Migration:
+    """The node was reached over the new path: make it permanent, let the guard go.
+
+    Raises ``TryAgainLater`` when there is nothing to confirm (any more), ``StoreFailure`` when it could not be made
+    permanent: then it is not confirmed, and the guard still watches.
+    """
+    with state.locked(state_dir):
+        migration = _known(state_dir)
+        if migration.state != "waiting" or not migration.of_this_boot:
+            raise TryAgainLater(
+                f"there is nothing to confirm: the migration of {migration.nic} is {migration.state}",
+                "brdhcpctl uplink status",
+            )
+        journal = state.journal(state_dir)
+        keeper = persist.by_name(
+            str(journal.read()[0].get("persist", "none")), migration.nic, migration.bridge
+        )
+        files = keeper.files(migration.before)
+        if files:
+            journal.write({"files": [[str(path), persist.content(path)] for path, _ in files]})
+            try:
+                persist.write(files)
+            except CniError:
+                persist.restore(migration_files(state_dir))
+                raise
+        journal.write({"state": "confirmed"})
+        guard.wake(migration.guard)
+    return _known(state_dir)
+
+
+def migration_files(state_dir: Path) -> tuple[tuple[str, str | None], ...]:
+    """The configuration files that the open migration wrote, with their former content."""
+    return _known(state_dir).files
+
+
+def rollback(state_dir: Path, by: str = "you asked for it") -> Migration:
+    """Bring back exactly what was. Nothing to do when that is so already.
+
+    Raises ``RollbackIncomplete`` with the commands for what is left.
+    """
+    with Kernel() as kernel, state.locked(state_dir):
+        migration = state.load(state_dir)
+        if migration is None:
+            raise TryAgainLater(
+                "there is nothing to roll back: no uplink was migrated here", "brdhcpctl uplink plan"
+            )
+        if migration.state != "rolled-back":
+            _back(kernel, state_dir, by)
+            guard.wake(migration.guard)
+    return _known(state_dir)
+
+
+def _back(kernel: Kernel, state_dir: Path, why: str) -> None:
+    """Undo, newest first, also what may never have been done; then compare with what was."""
+    migration = _known(state_dir)
+    journal = state.journal(state_dir)
+    journal.write({"state": "rolling-back", "why": why})
+    problems: list[str] = []
+    try:
+        persist.restore(migration.files)
+    except CniError as error:
+        problems.append(str(error))
+    elapsed = time.time() - migration.started_at
+    for move in reversed(migration.moves[: migration.begun]):
+        problems += perform.undo(kernel, state_dir, move, elapsed)
+    left = _left(kernel, migration)
+    if left:
+        journal.write({"state": "incomplete", "problems": [*left, *problems]})
+        raise RollbackIncomplete(
+            f"{migration.nic} is not as it was before; still to be done: " + "; ".join(left),
+            "; ".join(problems),
+        )
+    journal.write({"state": "rolled-back", "problems": problems})
+
+
+def _left(kernel: Kernel, migration: Migration) -> Sequence[str]:
+    """What is not as it was, as commands; looked at again while the kernel may still be at it."""
+    deadline = time.monotonic() + VERIFY_S
+    while True:
+        now = snapshot(kernel, migration.before.sysctls)
+        left = verify.differences(migration.before, now, migration.nic, migration.bridge)
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.01)
+
+
+def after_boot(state_dir: Path) -> str:
+    """What the boot guard does: a migration of an earlier boot that nobody confirmed is over. Says what it did.
+
+    Nothing of it is in the kernel any more, and files are written at ``confirm`` only; one that was cut off in the
+    middle of that has them restored here.
+    """
+    with state.locked(state_dir):
+        migration = state.load(state_dir)
+        if migration is None or migration.of_this_boot or migration.state == "rolled-back":
+            return "nothing to do"
+        if migration.state == "confirmed":
+            if migration.files:
+                return f"{migration.nic} in {migration.bridge} is confirmed and permanent"
+            state.journal(state_dir).write(
+                {"state": "rolled-back", "why": "confirmed, but not permanent: a reboot ended it"}
+            )
+            return f"{migration.nic} in {migration.bridge} was confirmed but not permanent: as before the migration"
+        persist.restore(migration.files)
+        state.journal(state_dir).write({"state": "rolled-back", "why": "a reboot before it was confirmed"})
+        return f"{migration.nic} into {migration.bridge} was never confirmed: as before the migration"
+
+
+def _known(state_dir: Path) -> Migration:
+    migration = state.load(state_dir)
+    if migration is None:
+        raise TryAgainLater("no uplink was migrated here", "brdhcpctl uplink plan")
+    return migration

@@ -118,15 +118,33 @@ _STATUS = """export CNI_COMMAND=STATUS CNI_PATH=/opt/cni/bin
 echo '{"cniVersion":"1.1.0","name":"status","type":"brdhcp"}' | /opt/cni/bin/brdhcp"""
 
 
+def agent_state(node: Node) -> str:
+    """``running`` when the agent answers STATUS, ``absent`` when there is no plugin, else ``away``."""
+    return {0: "running", 127: "absent"}.get(node.run(_STATUS, check=False).exit_status, "away")
+
+
 def _agent(node: Node) -> tuple[str, str]:
-    """Whether the agent answers STATUS, and how far the uplink migration is, in the node's own words."""
-    status = node.run(_STATUS, check=False)
-    uplink = node.run("brdhcpctl uplink status -o json", check=False)
-    state = {0: "running", 127: "absent"}.get(status.exit_status, "away")
+    """The agent's state, and how far the uplink migration is, in the node's own words."""
+    state, uplink = agent_state(node), node.run("brdhcpctl uplink status -o json", check=False)
     try:
         return state, str(json.loads(uplink.stdout).get("state", "unknown"))
     except (ValueError, AttributeError):
         return state, "unknown"
+
+
+def faulty_pods(provider: Provider) -> dict[str, str]:
+    """The pods that must be made anew, and why: those that do not run, and those that fail the node's
+    CHECK.
+    """
+    pods = provider.pod_list()
+    faulty = {pod.name: "it does not run" for pod in pods if not pod.running}
+    nodes = [node for node in provider.nodes() if any(pod.node == node.name for pod in pods)]
+    answers = side_by_side(lambda node: node.run("brdhcpctl check -o json", check=False), nodes)
+    names = {pod.container_id: pod.name for pod in pods}
+    for row in (row for answer in answers for row in json.loads(answer.stdout or "[]")):
+        if not row["ok"] and row["container"] in names:
+            faulty.setdefault(names[row["container"]], "; ".join(row["faults"]))
+    return faulty
 
 
 def _apiserver(provider: Provider) -> ApiserverFacts | None:

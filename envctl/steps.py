@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from envctl import doctor, uplink
-from envctl.environment import APISERVERS, SERVERS, side_by_side
+from envctl.environment import APISERVERS, SERVERS, agent_state, faulty_pods, side_by_side
 from envctl.errors import VerificationError
 from envctl.plan import Note, Plan, Step
 from envctl.show.words import count, short
@@ -98,6 +98,7 @@ class Plugin(Step):
 
     def run(self, note: Note) -> str:
         nodes = self.provider.nodes()
+        self.changed = any(state != "running" for state in side_by_side(agent_state, nodes))
 
         def install(node: Node) -> None:
             for action in self.provider.plugin_actions(node):
@@ -162,33 +163,32 @@ class Pods(Step):
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
         self.added: list[str] = []
+        self.missing: list[str] = []
+        self.faulty: dict[str, str] = {}
         self.wanted = [f"pod{number}" for number in range(1, provider.config.pods.count + 1)]
         self.title = f"{count(len(self.wanted), 'pod')} with addresses from the LAN's DHCP server"
 
-    def _missing(self) -> list[str]:
-        there = {pod.name for pod in self.provider.pod_list() if pod.running}
-        return [name for name in self.wanted if name not in there]
-
     def is_done(self) -> str:
-        return f"{count(len(self.wanted), 'pod')} run" if not self._missing() else ""
+        self.faulty = faulty_pods(self.provider)
+        there = {pod.name for pod in self.provider.pod_list()} - self.faulty.keys()
+        self.missing = [name for name in self.wanted if name not in there]
+        return f"{count(len(self.wanted), 'pod')} run" if not self.missing else ""
 
     def run(self, note: Note) -> str:
         nodes = self.provider.nodes()
-        broken = {pod.name for pod in self.provider.pod_list() if not pod.running}
 
         def add(name: str) -> Pod:
-            if name in broken:
+            if name in self.faulty:
+                note(f"{name} is made anew: {self.faulty[name]}")
                 self.provider.pod_rm(name)
             self.added.append(name)
             pod = self.provider.pod_add(nodes[self.wanted.index(name) % len(nodes)], name)
             note(f"{name} has {pod.address}")
             return pod
 
-        pods = side_by_side(add, self._missing())
+        pods = side_by_side(add, self.missing)
         like = str(self.provider.config.network.gateway)
-        return ", ".join(
-            f"{pod.name} {short(pod.address, like)}" for pod in sorted(pods, key=lambda pod: pod.name)
-        )
+        return ", ".join(f"{pod.name} {short(pod.address, like)}" for pod in pods)
 
     def undo(self, note: Note) -> str:
         added, self.added = self.added, []

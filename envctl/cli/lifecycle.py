@@ -153,7 +153,7 @@ def rollback(
     """
     from envctl import uplink
 
-    agree("Pods lose the LAN until the next migrate. Go on?", yes=yes)
+    agree("Pods lose the LAN until the next up. Go on?", yes=yes)
     _on_nodes(nodes, file, name, output, lambda _provider, node: uplink.rollback(node), "as before")
 
 

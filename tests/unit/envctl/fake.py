@@ -18,6 +18,7 @@ class FakeNode(Node):
     def __init__(self, name: str, address: str, log: list[str]) -> None:
         self.name, self.address, self.log = name, address, log
         self.uplink = "none"
+        self.faulty: list[str] = []
         self.answers = True
 
     def argv(self, command: str, *args: object) -> list[str]:
@@ -35,7 +36,9 @@ class FakeNode(Node):
             status = 0 if self.answers else 1
         state = {"state": self.uplink}
         link = {"master": "mybr0"} if self.uplink == "confirmed" else {}
-        output = json.dumps([link] if words[:3] == ["ip", "-j", "link"] else state)
+        checked = [{"container": name, "ok": False, "faults": ["no port"]} for name in self.faulty]
+        answers = {"ip -j link": [link], "brdhcpctl check -o": checked}
+        output = json.dumps(answers.get(" ".join(words[:3]), state))
         return Completed(self.name, " ".join(words), tuple(words), status, output, "")
 
     def spawn(self, command: str, *args: object, log: str, env: Mapping[str, str] | None = None) -> None:

@@ -79,6 +79,15 @@ def test_what_is_missing_is_added_and_a_dead_pod_is_replaced() -> None:
     assert added == {"rm pod2", "worker1: add pod2", "master: add pod3"}
 
 
+def test_a_pod_that_fails_check_is_made_anew() -> None:
+    provider = FakeProvider()
+    up(provider)
+    provider.machines["worker1"].faulty = ["id-pod2"]
+    provider.log.clear()
+    up(provider)
+    assert [entry for entry in provider.log if "pod" in entry] == ["rm pod2", "worker1: add pod2"]
+
+
 def test_a_pod_without_an_address_takes_back_the_migration_and_the_lab() -> None:
     provider = FakeProvider()
     provider.no_address_for = "pod2"

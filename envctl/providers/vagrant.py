@@ -55,6 +55,7 @@ class Virtual(Provider):
         self.state = vagrant_ground.state_root() / config.name
         self.domain = f"{config.name}-master"
         self._master: SshNode | None = None
+        self._has_addons = False
 
     def check(self) -> list[Finding]:
         return vagrant_check.findings(self.config)
@@ -92,6 +93,8 @@ class Virtual(Provider):
     def _ensure_box(self) -> str:
         if self.config.guest != "debian12":
             return "by its pinned address"
+        if self._domain_state():
+            return "the machine is made of it already"
         from envctl.box import build
 
         box = build(progress=lambda _line: None)
@@ -203,7 +206,7 @@ class Virtual(Provider):
 
     def plugin_actions(self, node: Node) -> Sequence[Action]:
         after = lock()["guests"][self.config.guest]["steps"]
-        names = [name for name in after[after.index("plugin") :] if name != "uplink"]
+        names = after[after.index("plugin") : after.index("uplink")]
         return (
             Action("settings of the guest", self._settle),
             *(Action(f"{name} on {node.name}", self._step(name)) for name in names),
@@ -287,7 +290,16 @@ class Virtual(Provider):
         return Cluster(self.kubectl, self.master(), vagrant_settings.IMAGES[self.config.guest])
 
     def pod_add(self, node: Node, name: str) -> Pod:
+        self.ensure_addons()
         return self.cluster().add(name)
+
+    def ensure_addons(self) -> None:
+        """What the cluster's pods need of others: before the uplink is migrated they would have no network."""
+        if not self._has_addons:
+            names = lock()["guests"][self.config.guest]["steps"]
+            for name in names[names.index("uplink") + 1 :]:
+                GuestStep(name).run(self.master())
+            self._has_addons = True
 
     def pod_list(self) -> tuple[Pod, ...]:
         if not self.kubeconfig.exists() or self._domain_state() != "running":

@@ -30,6 +30,7 @@ install_wheels() {
     done < <(sed -n '/^\[console_scripts\]$/,/^\[/{/^[^[]/p}' "$site"/brdhcp-*.dist-info/entry_points.txt)
     # Compiled now: the agent may not write below /opt.
     /opt/brdhcp/bin/python3 -Ic 'import brdhcp.agent.main, brdhcp.ctl'
+    /opt/brdhcp/bin/python3 -Im compileall -q "$site/brdhcp"
 }
 
 do_it() {

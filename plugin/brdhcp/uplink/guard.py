@@ -23,8 +23,8 @@ UNIT = "brdhcp-uplink-guard"
 SIGN = "guard"
 """The file in which the guard says its process number once it watches."""
 WAKING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-START_S, LOOK_S = 10.0, 0.2
-APPLY_S = 30.0
+START_S, LOOK_S = 60.0, 0.2
+APPLY_S = 60.0
 """How long the steps themselves may take; past that whoever does them hangs."""
 
 

@@ -30,6 +30,16 @@ box: install-vm ## the debian12 box, from the Debian package index alone; cached
 test-vm: install-vm ## a real machine: Vagrant, kubeadm, kubelet, migration, acceptance, power cuts (15 to 35 minutes)
 	@$(BIN)/python -m pytest tests/vm -x
 
+bench: install ## figures against the reference plugins, side by side: a table, bench.json and a plot
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@$(BIN)/python -m tests.bench
+
+fuzz: install ## coverage-guided fuzzing of what reads from the LAN and from the runtime, a minute each
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	@for target in message request; do
+	    $(BIN)/python -m tests.fuzz.fuzz_$$target -max_total_time=60 -verbosity=0 build/fuzz/$$target tests/fuzz/corpus/$$target
+	done
+
 clean: ## remove the virtual environment and what was built
 	@rm -rf $(VENV) build dist site plugin/build *.egg-info plugin/*.egg-info
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -22,9 +23,6 @@ from brdhcp.spec.environment import Request
 from brdhcp.spec.netconf import NetConf
 from brdhcp.spec.result import Result
 from brdhcp.store.leases import Attachment, Key
-
-PORT_READY_S = 0.1
-"""How long the first DHCPDISCOVER waits for the bridge port to forward, at most: then the retries have to do."""
 
 
 class Add:
@@ -114,8 +112,7 @@ class Add:
         undo.push_async_callback(self._shielded, core.in_thread, ports.undo, core.node, plugged.steps)
         faults.point("add: link made")
         if netconf.dhcp is not None:
-            await self._port_ready(plugged.port.veth)
-            lease = await self._lease(undo, plugged.port.mac)
+            lease = await self._lease(undo, plugged.port.mac, plugged.sockets)
             node = ports.node_address(core.node, netconf.bridge.name, lease.address.network)
             result = outcome.of_lease(lease, netconf, node)
             mtu = pod.mtu_of(lease.mtu, netconf.bridge.mtu, plugged.port.bridge_mtu)
@@ -131,9 +128,10 @@ class Add:
             changed = None if mtu == plugged.port.mtu else mtu
             await core.in_thread(ports.configure, self.netns_fd, request.if_name, result, netconf, changed)
             faults.point("add: address set")
-        guarded = (netconf, plugged.port.veth, plugged.port.mac, result)
-        undo.push_async_callback(self._shielded, core.in_thread, ports.unguard, *guarded)
-        await core.in_thread(ports.guard, *guarded)
+        if ports.is_guarded(netconf):
+            guarded = (netconf, plugged.port.veth, plugged.port.mac, result)
+            undo.push_async_callback(self._shielded, core.in_thread, ports.unguard, *guarded)
+            await core.in_thread(ports.guard, *guarded)
         await self._bound(result)
         return result
 
@@ -145,13 +143,10 @@ class Add:
         await self._bound(result)
         return result
 
-    async def _port_ready(self, veth: str) -> None:
-        deadline = clock() + PORT_READY_S
-        while not ports.is_forwarding(self.core.node, veth) and clock() < deadline:
-            await asyncio.sleep(0.0005)
-
-    async def _lease(self, undo: AsyncExitStack, mac: str) -> Lease:
-        """DORA through the pod's own interface."""
+    async def _lease(
+        self, undo: AsyncExitStack, mac: str, sockets: tuple[socket.socket, socket.socket] | None = None
+    ) -> Lease:
+        """DORA through the pod's own interface, on ``sockets`` where they are open already."""
         assert self.netconf.dhcp is not None
         who = client.identity(self.netconf, self.request, mac)
         machine = client.fresh(who, client.policy(self.netconf.dhcp), clock())
@@ -159,6 +154,8 @@ class Add:
         keeper = Keeper(
             machine, OpenPort(self.netns_fd, self.request.if_name, mac), attached, self.core.closer
         )
+        if sockets is not None:
+            keeper.adopt(*sockets)
         attached.keeper = keeper
         undo.push_async_callback(self._abandon, keeper)
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Protocol
 
-from brdhcp.agent.packets import Packets, arp_packets, dhcp_packets
+from brdhcp.agent.packets import Packets, arp_packets, arp_socket, dhcp_packets, dhcp_socket
 from brdhcp.dhcp import events as dhcp
 from brdhcp.dhcp.frame import Arp, Datagram, arp_announce, arp_probe, conflicting
 from brdhcp.dhcp.lease import Lease
@@ -77,6 +78,11 @@ class Keeper:
     def lease(self) -> Lease | None:
         return self.client.lease
 
+    def adopt(self, dhcp: socket.socket, arp: socket.socket) -> None:
+        """Use these from now on, which were opened where there was time for it."""
+        self._dhcp = dhcp_packets(dhcp, self._heard, self._closer)
+        self._arp = arp_packets(arp, self._heard_arp, self._closer)
+
     async def acquire(self) -> Lease:
         """Get a lease, or say why there is none.
 
@@ -108,7 +114,7 @@ class Keeper:
 
     def announce(self, address: IPv4Address) -> None:
         """Tell the LAN who has ``address`` from now on (RFC 5227 §2.3), and rest."""
-        self._with_socket(lambda socket: socket.send(arp_announce(self.port.mac, address)))
+        self._with_socket(lambda packets: packets.send(arp_announce(self.port.mac, address)))
         if self.client.state in AT_REST:
             self._close_sockets()
 
@@ -130,7 +136,7 @@ class Keeper:
     def _carry_out(self, effect: dhcp.Effect) -> None:
         match effect:
             case dhcp.Send():
-                self._with_socket(lambda socket: socket.send(effect.frame(self.port.mac)))
+                self._with_socket(lambda packets: packets.send(effect.frame(self.port.mac)))
             case dhcp.SetTimer(at=at):
                 self._set_timer(at)
             case dhcp.Probe(address=address):
@@ -179,13 +185,15 @@ class Keeper:
     def _open(self) -> None:
         if self._dhcp is None:
             with _Entered(self.port) as (netns, if_name):
-                self._dhcp = dhcp_packets(netns, if_name, self.port.mac, self._heard, self._closer)
+                sock = dhcp_socket(netns, if_name, self.port.mac)
+            self._dhcp = dhcp_packets(sock, self._heard, self._closer)
 
     def _open_arp(self) -> bool:
         if self._arp is None:
             try:
                 with _Entered(self.port) as (netns, if_name):
-                    self._arp = arp_packets(netns, if_name, self._heard_arp, self._closer)
+                    sock = arp_socket(netns, if_name)
+                self._arp = arp_packets(sock, self._heard_arp, self._closer)
             except CniError:
                 return False
         return True

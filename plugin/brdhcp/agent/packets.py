@@ -114,25 +114,33 @@ def _checksum_ready(ancillary: list[tuple[int, int, bytes]]) -> bool:
     return True
 
 
-def dhcp_packets(
-    netns_fd: int, if_name: str, mac: str, receive: Callable[[Datagram], None], closer: Executor
-) -> Packets:
-    """DHCP messages for the client with this ``mac`` (chaddr), as datagrams."""
+def dhcp_socket(netns_fd: int, if_name: str, mac: str) -> socket.socket:
+    """A socket that hears DHCP messages for the client with this ``mac`` (chaddr)."""
+    return opened_in(netns_fd, if_name, ETH_P_IP, dhcp_filter(mac))
+
+
+def arp_socket(netns_fd: int, if_name: str) -> socket.socket:
+    """A socket that hears every ARP packet that passes."""
+    return opened_in(netns_fd, if_name, ETH_P_ARP, arp_filter())
+
+
+def dhcp_packets(sock: socket.socket, receive: Callable[[Datagram], None], closer: Executor) -> Packets:
+    """What a ``dhcp_socket`` hears, as datagrams."""
 
     def parsed(data: bytes, checksum_ready: bool) -> None:
         datagram = parse_frame(data, checksum_ready=checksum_ready)
         if datagram is not None:
             receive(datagram)
 
-    return Packets(opened_in(netns_fd, if_name, ETH_P_IP, dhcp_filter(mac)), parsed, closer)
+    return Packets(sock, parsed, closer)
 
 
-def arp_packets(netns_fd: int, if_name: str, receive: Callable[[Arp], None], closer: Executor) -> Packets:
-    """Every ARP packet that passes."""
+def arp_packets(sock: socket.socket, receive: Callable[[Arp], None], closer: Executor) -> Packets:
+    """What an ``arp_socket`` hears."""
 
     def parsed(data: bytes, _: bool) -> None:
         arp = parse_arp(data)
         if arp is not None:
             receive(arp)
 
-    return Packets(opened_in(netns_fd, if_name, ETH_P_ARP, arp_filter()), parsed, closer)
+    return Packets(sock, parsed, closer)

@@ -7,23 +7,29 @@ worker threads.
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
-from brdhcp.agent import sandbox
+from brdhcp.agent import packets, sandbox
 from brdhcp.bridge import naming as naming
 from brdhcp.bridge import nft, outcome, plan, pod
 from brdhcp.bridge.plan import Port
 from brdhcp.errors import CniError, InvalidEnvironment, StoreFailure
 from brdhcp.netlink.change import Step
 from brdhcp.netlink.kernel import Kernel, KernelError
-from brdhcp.netlink.observe import Link
+from brdhcp.netlink.observe import IFF_UP, Link
 from brdhcp.spec.environment import Request
 from brdhcp.spec.netconf import NetConf
 from brdhcp.spec.result import Interface, Result
 
+SYS = Path("/sys/class/net")
+PORT_READY_S = 0.1
+"""How long the first DHCPDISCOVER waits for the bridge port to forward, at most: then the retries have to do."""
 FORWARDING = 3
 """BR_STATE_FORWARDING (linux/if_bridge.h)."""
 
@@ -54,10 +60,15 @@ class Plugged:
 
     port: Port
     steps: tuple[Step, ...]
+    sockets: tuple[socket.socket, socket.socket] | None = None
+    """For DHCP and for ARP, when there will be a DHCP exchange; whoever takes them closes them."""
 
 
 def plug(node: Kernel, netconf: NetConf, request: Request, netns_fd: int) -> Plugged:
-    """The bridge is there, and the pod has an interface on it, up. Undoes all of it when it fails half way."""
+    """The bridge is there, and the pod has an interface on it, up; ready for DHCP when that is what will come.
+
+    Undoes all of it when it fails half way.
+    """
     conf = netconf.bridge
     seed = sandbox.boot_id()
     here = node.link(conf.name)
@@ -75,10 +86,25 @@ def plug(node: Kernel, netconf: NetConf, request: Request, netns_fd: int) -> Plu
         try:
             with Kernel.in_netns(netns_fd) as inside:
                 inside.apply(pod.link_up(request.if_name).do)
+                sockets = _listen(node, inside, netns_fd, port) if netconf.dhcp is not None else None
         except CniError:
             undo(node, steps)
             raise
+        return Plugged(port, steps, sockets)
     return Plugged(port, steps)
+
+
+def _listen(node: Kernel, inside: Kernel, netns_fd: int, port: Port) -> tuple[socket.socket, socket.socket]:
+    dhcp = packets.dhcp_socket(netns_fd, port.if_name, port.mac)
+    try:
+        arp = packets.arp_socket(netns_fd, port.if_name)
+    except CniError:
+        dhcp.close()
+        raise
+    deadline = time.monotonic() + PORT_READY_S
+    while not _is_ready(node, inside, port) and time.monotonic() < deadline:
+        time.sleep(0.0003)
+    return dhcp, arp
 
 
 def _taken(error: KernelError, request: Request) -> CniError:
@@ -90,10 +116,25 @@ def _taken(error: KernelError, request: Request) -> CniError:
     )
 
 
-def is_forwarding(node: Kernel, veth: str) -> bool:
-    """Whether frames pass the port already; a first DHCPDISCOVER sent before that is lost."""
-    link = node.link(veth)
-    return link is not None and link.port.get("state", FORWARDING) == FORWARDING
+def is_plugged(node: Kernel, veth: str, bridge: str) -> bool:
+    """Whether the node's end is up and in its bridge, so that what the pod sends reaches the LAN."""
+    try:
+        here = (SYS / veth / "master").readlink().name == bridge
+        return here and bool(int((SYS / veth / "flags").read_text(), 16) & IFF_UP)
+    except (OSError, ValueError):
+        link = node.link(veth)
+        return link is not None and link.master == bridge and link.up
+
+
+def _is_ready(node: Kernel, inside: Kernel, port: Port) -> bool:
+    """Both ends carry frames: one that is not yet *up* (RFC 2863) drops what it should send, without a word.
+
+    Asked by netlink and not of sysfs, where a port forwards before its end of the cable does.
+    """
+    near, far = node.link(port.veth), inside.link(port.if_name)
+    if near is None or far is None:
+        return True  # somebody removes them as we look: the next step says so
+    return near.operstate == far.operstate == "up" and near.port.get("state", FORWARDING) == FORWARDING
 
 
 def configure(netns_fd: int, if_name: str, result: Result, netconf: NetConf, mtu: int | None) -> None:
@@ -203,6 +244,12 @@ def interfaces(node: Kernel, plugged: Plugged, request: Request, result: Result)
         port=Interface(name=port.veth, mac=port.veth_mac, mtu=port.bridge_mtu),
         pod=Interface(name=port.if_name, mac=port.mac, sandbox=request.netns, mtu=port.mtu),
     )
+
+
+def is_guarded(netconf: NetConf) -> bool:
+    """Whether the configuration asks for any nftables rules."""
+    conf = netconf.bridge
+    return conf.ip_masq or conf.mac_spoof_check or conf.dhcp_guard or conf.spoof_guard or conf.ra_guard
 
 
 def guard(netconf: NetConf, veth: str, mac: str, result: Result) -> None:

@@ -114,10 +114,8 @@ async def _release_unknown(core: Core, record: Attachment) -> bool:
 def _ways_out(core: Core, record: Attachment) -> list[PodPort | NodePort]:
     """The pod's own interface while it is plugged in; else the bridge, from where a release goes just as well."""
     from_node = NodePort(record.bridge, record.mac)
-    if record.veth:
-        link = core.node.link(record.veth)
-        if link is None or link.master != record.bridge or not link.up:
-            return [from_node]
+    if record.veth and not ports.is_plugged(core.node, record.veth, record.bridge):
+        return [from_node]
     return [PodPort(record, record.mac), from_node]
 
 
@@ -163,7 +161,9 @@ async def _give_back_delegated(core: Core, record: Attachment) -> None:
 async def _unguard(core: Core, record: Attachment) -> None:
     try:
         attached = Attached(core, record)
-        await core.in_thread(ports.unguard, attached.netconf(), record.veth, record.mac, attached.result())
+        netconf = attached.netconf()
+        if ports.is_guarded(netconf):
+            await core.in_thread(ports.unguard, netconf, record.veth, record.mac, attached.result())
     except CniError as error:
         core.events("undo-failed", f"{record.key}: {error}", "warning", attachment=str(record.key))
 

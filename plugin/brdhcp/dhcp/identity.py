@@ -64,7 +64,7 @@ class Policy:
     requests: int = 4
     broadcast: bool = True
     probe: ProbeKind = ProbeKind.FAST
-    fast_probe_s: float = 0.008
+    fast_probe_s: float = 0.005
     decline_wait_s: float = 10.0
     resume_spread_s: float = 5.0
     trusted_servers: frozenset[IPv4Address] = frozenset()

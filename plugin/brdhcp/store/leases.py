@@ -132,10 +132,10 @@ class Store:
         return len(self._found)
 
     def save(self, attachment: Attachment) -> None:
-        """Write one attachment, in the place of the one with the same key; an intent is not waited for
-        (above).
+        """Write one attachment, in the place of the one with the same key; only a promise is waited
+        for (above).
         """
-        files.write(self._path(attachment.key), encode(attachment), sync=attachment.state != "intent")
+        files.write(self._path(attachment.key), encode(attachment), sync=attachment.state == "bound")
         self._found[attachment.key] = attachment
 
     def delete(self, key: Key) -> bool:

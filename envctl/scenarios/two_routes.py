@@ -1,0 +1,64 @@
+"""eth0 and mybr0 both have a route to the LAN, and nothing answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from envctl.scenarios.capture import taps
+from envctl.scenarios.stage import Stage
+from envctl.scenarios.story import Beat
+
+
+def play(stage: Stage) -> Iterator[Beat]:
+    cidr, there = str(stage.config.network.cidr), stage.host.address
+    stage.reference(isGateway=True)
+    stage.enslave()
+    attempt = stage.add()
+    stage.happens(
+        attempt.address, "with the NIC in the bridge the reference plugins get a lease", attempt.error
+    )
+    stage.reverse_path_filter(1)
+    stage.forget_neighbours()
+    yield Beat(
+        "make", f"{stage.nic} keeps {stage.node.address}, and isGateway gives {stage.bridge} {stage.gateway}"
+    )
+    routes = stage.type("ip route show %s", cidr)
+    way = stage.type("ip route get %s", there)
+    with taps(stage.node, (stage.nic, stage.bridge), f"arp and host {there}") as seen:
+        out = stage.type("ping -n -q -c 2 -i 0.2 -W 0.5 %s", there)
+    back = stage.probe()
+    replies = {device: seen[device].count("Reply", f"{there} is-at") for device in seen}
+    yield Beat(
+        "see",
+        f"two routes to {cidr}, and the one that counts goes by {stage.nic}",
+        shown=(routes, way),
+        packets=(seen[stage.nic].shown(4), seen[stage.bridge].shown(4), back.shown, out),
+        why=f"Both routes have the same length and the same metric; the older one wins. The node asks by {stage.nic}"
+        f" who has {there}; the answer comes in by the port and is the bridge's, and {stage.nic} waits for ever."
+        f" Removing either route does not help: the address must be on {stage.bridge}, and only there.",
+        facts={
+            "routes": routes.output.splitlines(),
+            "way": way.output.splitlines()[0],
+            "arp_replies": replies,
+        },
+    )
+    stage.happens(len(routes.output.splitlines()) == 2, f"there are two routes to {cidr}", routes.output)
+    stage.happens(f"dev {stage.nic}" in way.output, f"the kernel chooses the one by {stage.nic}", way.output)
+    stage.happens(" 0 received" in out.output, "the node reaches nobody", out.output)
+    stage.happens(not back.answered, "and nobody reaches the node", back)
+    yield Beat("proof", "neither side reaches the other")
+    yield from _with_brdhcp(stage, cidr)
+
+
+def _with_brdhcp(stage: Stage, cidr: str) -> Iterator[Beat]:
+    stage.afresh()
+    stage.brdhcp()
+    stage.migrate()
+    stage.forget_neighbours()
+    routes, after = stage.type("ip route show %s", cidr), stage.probe()
+    lines = routes.output.splitlines()
+    stage.better(len(lines) == 1 and stage.bridge in lines[0], f"one route, by {stage.bridge}", routes.output)
+    stage.better(after.answered == after.sent, "the node answers", after)
+    yield Beat(
+        "brdhcp", f"one route, by {stage.bridge}; {after}", shown=(routes,), facts={"brdhcp_routes": lines}
+    )

@@ -160,7 +160,8 @@ def run_suite(provider: Provider, note: Note = lambda _text: None, select: str =
 def _arguments(select: str) -> list[str]:
     root = SUITE.parents[1]
     off = ("terminal", "cacheprovider", "junitxml", "pastebin", "doctest", "unittest", "stepwise",
-           "faulthandler", "setuponly", "setupplan", "logging", "legacypath", "debugging")  # fmt: skip
+           "faulthandler", "setuponly", "setupplan", "logging", "legacypath", "debugging",
+           "unraisableexception", "threadexception")  # fmt: skip
     arguments = [str(SUITE), "--capture=no", f"--rootdir={root}", f"--config-file={root / 'pyproject.toml'}",
                  "--override-ini=addopts=", "--disable-plugin-autoload"]  # fmt: skip
     arguments += [word for name in off for word in ("-p", f"no:{name}")]

@@ -22,6 +22,7 @@ from envctl.providers.base import Pod, Provider, ServerLease
 from envctl.providers.lab_network import INTERNET, INTERNET_NAME
 from envctl.verify import Collector, environment_of_suite
 from tests.infra.backend import host_of, host_of_pod
+from tests.infra.seen import Seen
 
 ORDER = ("test_uplink", "test_leases", "test_reach", "test_life")
 """What the rest stands on first; what disturbs last."""
@@ -126,6 +127,19 @@ def pods(lan: Lan) -> Pods:
     """The pods that run; a test that looks at each of them must have some to look at."""
     assert len(lan.pods) >= max(lan.config.pods.count, 1), f"only {len(lan.pods)} pods run"
     return lan.pods
+
+
+@pytest.fixture(scope="session")
+def seen(lan: Lan, pods: Pods) -> dict[str, Seen]:
+    """What every pod sees, by name: asked once, all pods at the same time."""
+    network = lan.config.network
+    fixed = [network.gateway, network.host, lan.internet, *lan.config.node_addresses().values()]
+
+    def look(pod: Plugged) -> Seen:
+        targets = [*fixed, *(other.address for other in pods if other is not pod)]
+        return Seen.by(pod.host, targets, lan.internet_name)
+
+    return dict(zip((pod.name for pod in pods), side_by_side(look, pods), strict=True))
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import pytest
 
 from envctl.environment import side_by_side
 from tests.infra.conftest import Lan, Pods
+from tests.infra.seen import Seen
 
 pytestmark = pytest.mark.needs(pods=1, why="needs a pod")
 
@@ -22,15 +23,13 @@ def test_every_pod_has_an_address_from_the_range_of_the_dhcp_server(lan: Lan, po
         assert dhcp.first <= IPv4Address(pod.address) <= dhcp.last, f"{pod.name} has {pod.address}"
 
 
-def test_the_kernel_of_the_pod_has_what_the_result_says(lan: Lan, pods: Pods) -> None:
+def test_the_kernel_of_the_pod_has_what_the_result_says(lan: Lan, pods: Pods, seen: dict[str, Seen]) -> None:
     """Each pod's kernel has what its CNI result says."""
     for pod in pods:
-        (link,) = json.loads(pod.host.check_output("ip -j -4 addr show eth0"))
-        held = [f"{entry['local']}/{entry['prefixlen']}" for entry in link["addr_info"]]
-        assert held == [f"{pod.address}/{lan.config.network.cidr.prefixlen}"]
-        assert json.loads(pod.host.check_output("ip -j link show eth0"))[0]["address"] == pod.mac
-        routes = json.loads(pod.host.check_output("ip -j -4 route show default"))
-        assert [route["gateway"] for route in routes] == [str(lan.config.network.gateway)]
+        look = seen[pod.name]
+        assert look.held == (f"{pod.address}/{lan.config.network.cidr.prefixlen}",), pod.name
+        assert look.mac == pod.mac, pod.name
+        assert look.gateways == (str(lan.config.network.gateway),), pod.name
 
 
 def test_the_server_has_every_pod_in_its_books(lan: Lan, pods: Pods) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from envctl.environment import side_by_side
 from tests.infra.conftest import Lan, Plugged, Pods
-from tests.infra.test_reach import unreached
+from tests.infra.seen import unreached
 from tests.lab.lan import until
 
 

@@ -38,6 +38,8 @@ class FakeNode(Node):
         link = {"master": "mybr0"} if self.uplink == "confirmed" else {}
         checked = [{"container": name, "ok": False, "faults": ["no port"]} for name in self.faulty]
         answers = {"ip -j link": [link], "brdhcpctl check -o": checked}
+        if words[:2] == ["export", "CNI_COMMAND=STATUS"]:
+            status = 0 if self.uplink == "confirmed" else 127
         output = json.dumps(answers.get(" ".join(words[:3]), state))
         return Completed(self.name, " ".join(words), tuple(words), status, output, "")
 

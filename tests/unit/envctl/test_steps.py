@@ -62,6 +62,7 @@ def test_a_second_up_migrates_nothing_and_adds_nothing() -> None:
     results = execute(up_plan(provider, None), Told())
     assert {result.step for result in results if result.outcome is Outcome.ALREADY} == {
         "lab",
+        "plugin",
         "migrate",
         "pods",
     }

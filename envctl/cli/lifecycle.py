@@ -5,6 +5,7 @@ back.
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -71,7 +72,9 @@ def up(
 
 
 def _flags(file: str | None, name: str | None) -> str:
-    return (f" -f {file}" if file and file != "-" else "") + (f" -n {name}" if name else "")
+    """What the next commands need to say too; a name from ENVCTL_NAME they have already."""
+    said = f" -n {name}" if name and name != os.environ.get("ENVCTL_NAME") else ""
+    return (f" -f {file}" if file and file != "-" else "") + said
 
 
 def _suite(provider: Provider) -> Callable[[Note], Report]:

@@ -29,8 +29,12 @@ REFUSED = {
     "NetworkManager": "NetworkManager",
 }
 """Clients and managers that are not handled yet and would put the address back on the NIC: process name to name."""
-LEASE_FILES = ("/var/lib/dhcp/dhclient.{nic}.leases", "/var/lib/dhcp/dhclient.leases", "/var/lib/dhclient/dhclient.leases",
-               "/var/lib/dhclient/dhclient--{nic}.lease")  # fmt: skip
+LEASE_FILES = (
+    "/var/lib/dhcp/dhclient.{nic}.leases",
+    "/var/lib/dhcp/dhclient.leases",
+    "/var/lib/dhclient/dhclient.leases",
+    "/var/lib/dhclient/dhclient--{nic}.lease",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +17,18 @@ from brdhcp.store import handover
 from brdhcp.store.handover import NodeLease
 from brdhcp.uplink import clients
 from brdhcp.uplink.state import boot_id
-from brdhcp.uplink.steps import Action, ClientStart, ClientStop, LeaseHandOver, LeaseTakeBack, Move
+from brdhcp.uplink.steps import (
+    OURS,
+    Action,
+    AddressesReady,
+    ClientStart,
+    ClientStop,
+    LeaseHandOver,
+    LeaseTakeBack,
+    Move,
+)
 
+IFA_F_TENTATIVE = 0x40
 READY_S = 2.0
 """How long a link may take to come up after it got its port."""
 CRASH = "BRDHCP_CRASH_AFTER"
@@ -35,17 +45,17 @@ def do(kernel: Kernel, state_dir: Path, move: Move) -> None:
     """One step as a whole. Raises ``CniError``; then part of it may be done."""
     perform(kernel, state_dir, move.do)
     if move.ready:
-        _wait_up(kernel, move.ready)
+        _until(lambda: _is_up(kernel.link(move.ready)), f"{move.ready} is not up", "is the NIC's cable in?")
 
 
 def perform(kernel: Kernel, state_dir: Path, actions: Sequence[Action]) -> None:
     """Actions in order; neighbouring kernel changes go in one batch."""
     batch: list[Change] = []
     for action in actions:
-        if isinstance(action, ClientStop | ClientStart | LeaseHandOver | LeaseTakeBack):
+        if isinstance(action, OURS):
             kernel.apply(batch)
             batch = []
-            _beside(state_dir, action)
+            _beside(kernel, state_dir, action)
         else:
             batch.append(action)
     kernel.apply(batch)
@@ -85,8 +95,10 @@ def _aged(action: Action, present: dict[str, Address], elapsed_s: float) -> Acti
     return replace(action, address=left)
 
 
-def _beside(state_dir: Path, action: Action) -> None:
+def _beside(kernel: Kernel, state_dir: Path, action: Action) -> None:
     match action:
+        case AddressesReady(dev=dev):
+            _until(lambda: not _tentative(kernel, dev), f"the addresses of {dev} stay tentative")
         case ClientStop(pid=pid, started=started):
             clients.stop(pid, started)
         case ClientStart(nic=nic, argv=argv):
@@ -97,12 +109,16 @@ def _beside(state_dir: Path, action: Action) -> None:
             handover.remove(state_dir)
 
 
-def _wait_up(kernel: Kernel, name: str) -> None:
+def _until(true: Callable[[], bool], otherwise: str, hint: str = "") -> None:
     deadline = time.monotonic() + READY_S
-    while not _is_up(kernel.link(name)):
+    while not true():
         if time.monotonic() > deadline:
-            raise StoreFailure(f"{name} did not come up within {READY_S:g} s", "is the NIC's cable in?")
+            raise StoreFailure(f"{otherwise} after {READY_S:g} s", hint)
         time.sleep(0.0005)
+
+
+def _tentative(kernel: Kernel, dev: str) -> bool:
+    return any(a.flags & IFA_F_TENTATIVE for a in kernel.addresses() if a.dev == dev)
 
 
 def _is_up(link: Link | None) -> bool:

@@ -28,13 +28,21 @@ from brdhcp.netlink.change import (
     SysctlSet,
 )
 from brdhcp.netlink.observe import Link, Snapshot
-from brdhcp.uplink.steps import Action, ClientStart, ClientStop, LeaseHandOver, LeaseTakeBack, Move
+from brdhcp.uplink.steps import (
+    Action,
+    AddressesReady,
+    ClientStart,
+    ClientStop,
+    LeaseHandOver,
+    LeaseTakeBack,
+    Move,
+)
 from brdhcp.uplink.view import COPIED, RP_FILTER, View, conf
 
 RT_TABLE_LOCAL, RTPROT_KERNEL, RTN_UNICAST = 255, 2, 1
 IFA_F_TEMPORARY, IFA_F_TENTATIVE, IFA_F_DADFAILED = 0x01, 0x40, 0x08
 AF_INET, AF_INET6 = 2, 10
-NUD_STALE, NUD_USABLE = 4, 2 | 4 | 8 | 16 | 128
+NUD_STALE, NUD_PERMANENT, NUD_USABLE = 4, 128, 2 | 4 | 8 | 16 | 128
 ADDR_GEN_NONE = "1"
 
 
@@ -51,10 +59,11 @@ class Plan:
 def plan(view: View) -> Plan:
     """The steps for a node that ``refuse.reasons`` finds nothing against."""
     link = view.nic_link
+    prepared = (_make_bridge(view, link), *_settle_sysctls(view))
+    # A bridge that is there gets its MAC back before its IPv6 settings, which make an address from the MAC.
     moves = [
         *_relax(view),
-        _make_bridge(view, link),
-        *_settle_sysctls(view),
+        *(prepared if view.before.link(view.bridge) is None else reversed(prepared)),
         _set_up(view),
         *_hand_over(view),
         _add_addresses(view),
@@ -134,10 +143,13 @@ def _settle_sysctls(view: View) -> list[Move]:
             if value is None:
                 continue
             path = conf(family, view.bridge, name)
-            do.append(SysctlSet(path=path, value=special.get(name, value)))
-            old = view.sysctl(path)
-            if old is not None and view.before.link(view.bridge) is not None:
+            wanted, old = special.get(name, value), view.sysctl(path)
+            if old is None:  # a new interface begins with the defaults
+                old = view.sysctl(conf(family, "default", name))
+            elif old != wanted:
                 undo.append(SysctlSet(path=path, value=old))
+            if old != wanted:
+                do.append(SysctlSet(path=path, value=wanted))
     return (
         [Move(title=f"let {view.bridge} treat packets as {view.nic} does", do=tuple(do), undo=tuple(undo))]
         if do
@@ -179,12 +191,14 @@ def _hand_over(view: View) -> list[Move]:
 
 
 def _add_addresses(view: View) -> Move:
-    mine = view.before.addresses_of(view.nic)
-    there = [_on(address, view) for address in mine]
+    there = [_on(address, view) for address in _in_turn(view.before.addresses_of(view.nic))]
     return Move(
         title=f"put the addresses of {view.nic} on {view.bridge} as well",
-        do=tuple(AddressAdd(address=address) for address in there),
-        undo=tuple(AddressDelete(address=address) for address in reversed(there)),
+        do=(*(AddressAdd(address=address) for address in there), AddressesReady(dev=view.bridge)),
+        undo=(
+            *(AddressDelete(address=address) for address in reversed(there)),
+            *(RouteDelete(route=_route_on(r, view.nic, view.bridge)) for r in _expiring_prefixes(view)),
+        ),
     )
 
 
@@ -200,37 +214,33 @@ def _enslave(view: View) -> Move:
 
 def _turn(view: View) -> Move:
     """Routes and rules to the bridge, addresses off the NIC: one batch, new before old."""
-    addresses = view.before.addresses_of(view.nic)
-    routes = moved_routes(view.before, view.nic)
-    rules = [rule for rule in view.before.rules if view.nic in _devices(rule)]
-    neighbours = [n for n in view.before.neighbours if n.dev == view.nic and n.state & NUD_USABLE]
-    dad = conf("ipv6", view.nic, "accept_dad")
-    quiet, loud = _around(dad, view.sysctl(dad), any(map(_is_v6, addresses)))
+    nic, bridge = view.nic, view.bridge
+    addresses = _in_turn(view.before.addresses_of(nic))
+    routes = moved_routes(view.before, nic)
+    routes_v6 = [route for route in routes if route.family == AF_INET6]
+    rules = [rule for rule in view.before.rules if nic in _devices(rule)]
+    neighbours = [n for n in view.before.neighbours if n.dev == nic and n.state & NUD_USABLE]
+    dad = conf("ipv6", nic, "accept_dad")
+    quiet, loud = _around(nic, dad, view.sysctl(dad), any(map(_is_v6, addresses)))
     do: tuple[Action, ...] = (
-        *(NeighbourAdd(dev=view.bridge, dst=n.dst, lladdr=n.lladdr, state=_known(n)) for n in neighbours),
-        *(RouteAdd(route=_route_on(route, view.nic, view.bridge), replace=True) for route in routes),
-        *(RuleAdd(rule=_rule_on(rule, view.nic, view.bridge)) for rule in rules),
+        *(replace(_remembered(n), dev=bridge) for n in neighbours),
+        *(RouteAdd(route=_route_on(route, nic, bridge), replace=True) for route in routes),
+        *(RuleAdd(rule=_rule_on(rule, nic, bridge)) for rule in rules),
         *(RuleDelete(rule=rule) for rule in rules),
         *(AddressDelete(address=address) for address in reversed(addresses)),
-        *(RouteDelete(route=route) for route in routes if route.family == AF_INET6),
+        *(RouteDelete(route=route) for route in (*routes_v6, *_expiring_prefixes(view))),
     )
     undo: tuple[Action, ...] = (
         *quiet,
         *(AddressAdd(address=_clean(address)) for address in addresses),
-        *(NeighbourAdd(dev=n.dev, dst=n.dst, lladdr=n.lladdr, state=_known(n)) for n in neighbours),
+        *map(_remembered, neighbours),
         *(RouteAdd(route=route, replace=True) for route in routes),
-        *(
-            RouteDelete(route=_route_on(route, view.nic, view.bridge))
-            for route in routes
-            if route.family == AF_INET6
-        ),
+        *(RouteDelete(route=_route_on(route, nic, bridge)) for route in routes_v6),
         *(RuleAdd(rule=rule) for rule in rules),
-        *(RuleDelete(rule=_rule_on(rule, view.nic, view.bridge)) for rule in rules),
+        *(RuleDelete(rule=_rule_on(rule, nic, bridge)) for rule in rules),
         *loud,
     )
-    return Move(
-        title=f"turn the routes to {view.bridge} and take the addresses off {view.nic}", do=do, undo=undo
-    )
+    return Move(title=f"turn the routes to {bridge} and take the addresses off {nic}", do=do, undo=undo)
 
 
 def _restore(view: View) -> list[Move]:
@@ -277,6 +287,18 @@ def _made_by_kernel(route: Route, addresses: Iterable[Address]) -> bool:
     return route.proto == RTPROT_KERNEL and route.gateway is None and not route.multipath
 
 
+def _expiring_prefixes(view: View) -> list[Route]:
+    """The IPv6 prefix routes of addresses with an end: the kernel leaves them behind when such an address goes."""
+    return [
+        route
+        for route in view.before.routes
+        if route.dev == view.nic
+        and route.family == AF_INET6
+        and route.proto == RTPROT_KERNEL
+        and route.expires is not None
+    ]  # fmt: skip
+
+
 def _through(route: Route, nic: str) -> bool:
     return route.dev == nic or any(hop.dev == nic for hop in route.multipath)
 
@@ -307,17 +329,24 @@ def _clean(address: Address) -> Address:
     return replace(address, flags=address.flags & ~(IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_TEMPORARY))
 
 
-def _known(neighbour: NeighbourAdd) -> int:
-    return neighbour.state if neighbour.state == 128 else NUD_STALE
+def _remembered(neighbour: NeighbourAdd) -> NeighbourAdd:
+    """Known, but to be checked when it is used next: nobody has to ask who has the gateway's address first."""
+    return neighbour if neighbour.state == NUD_PERMANENT else replace(neighbour, state=NUD_STALE)
 
 
 def _around(
-    path: str, value: str | None, wanted: bool
-) -> tuple[tuple[SysctlSet, ...], tuple[SysctlSet, ...]]:
+    nic: str, path: str, value: str | None, wanted: bool
+) -> tuple[tuple[Action, ...], tuple[Action, ...]]:
     """No duplicate address detection while addresses that are ours already come back to the NIC."""
     if value is None or not wanted:
         return (), ()
-    return (SysctlSet(path=path, value="0"),), (SysctlSet(path=path, value=value),)
+    return (SysctlSet(path=path, value="0"),), (AddressesReady(dev=nic), SysctlSet(path=path, value=value))
+
+
+def _in_turn(addresses: Iterable[Address]) -> tuple[Address, ...]:
+    """The order to add them in, so that the kernel lists them as it did: of IPv6 it shows the newest first."""
+    addresses = tuple(addresses)
+    return (*(a for a in addresses if not _is_v6(a)), *reversed([a for a in addresses if _is_v6(a)]))
 
 
 def _is_v6(address: Address) -> bool:

@@ -40,8 +40,15 @@ class LeaseTakeBack:
     """The agent lets the node's lease go."""
 
 
-Action = Change | ClientStop | ClientStart | LeaseHandOver | LeaseTakeBack
-OURS = (ClientStop, ClientStart, LeaseHandOver, LeaseTakeBack)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressesReady:
+    """Wait until no address of the link is tentative: the kernel finishes with a new IPv6 address a moment later."""
+
+    dev: str
+
+
+Action = Change | AddressesReady | ClientStop | ClientStart | LeaseHandOver | LeaseTakeBack
+OURS = (AddressesReady, ClientStop, ClientStart, LeaseHandOver, LeaseTakeBack)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +70,8 @@ def command(action: Action) -> str:
             return shlex.join(argv)
         case LeaseHandOver(lease=lease):
             return f"# brdhcpd renews {lease['address']} from now on"
+        case AddressesReady(dev=dev):
+            return f"# wait until no address of {dev} is tentative"
         case LeaseTakeBack():
             return "# brdhcpd stops renewing the node's address"
         case _:

@@ -73,9 +73,8 @@ def default_nics(before: Snapshot) -> tuple[str, ...]:
 
 def look(kernel: Kernel, nic: str, bridge: str, *, manager: str = "", sys: Path = Path("/sys")) -> View:
     """Observe the node. Raises ``KernelError`` when the kernel does not answer."""
-    paths = [
-        conf(family, dev, name) for family, names in COPIED.items() for name in names for dev in (nic, bridge)
-    ]
+    devices = (nic, bridge, "default")
+    paths = [conf(family, dev, name) for family, names in COPIED.items() for name in names for dev in devices]
     before = snapshot(kernel, [*paths, *RP_FILTER])
     folder = sys / "class" / "net" / nic
     client = find(nic)

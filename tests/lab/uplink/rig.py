@@ -1,0 +1,133 @@
+"""A node on a LAN, its uplink migrated by the real command, and everything about its network to compare."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.lab.lan import Lan, until
+
+BRDHCPCTL = Path(sys.executable).with_name("brdhcpctl")
+STATE = "/run/state"
+
+
+def uplink(lan: Lan, words: str, *, crash_after: int | None = None, check: bool = True) -> dict[str, Any]:
+    """``brdhcpctl uplink WORDS -o json`` on the node; an empty answer when it was killed."""
+    env = {} if crash_after is None else {"BRDHCP_CRASH_AFTER": str(crash_after)}
+    ran = lan.node.run(f"{BRDHCPCTL} uplink {words} -o json --state-dir {STATE}", check=False, env=env)
+    if check and ran.returncode:
+        raise AssertionError(f"uplink {words}: exit {ran.returncode}\n{ran.stdout}{ran.stderr}")
+    return dict(json.loads(ran.stdout)) if ran.stdout else {}
+
+
+def everything(lan: Lan) -> dict[str, Any]:
+    """Links, addresses with flags, routes of all tables, rules and sysctls of the node; lifetimes and indexes left out."""
+    node = lan.node
+    links = json.loads(node.run("ip -j -d addr").stdout)
+    return {
+        "links": {
+            link["ifname"]: {key: link.get(key) for key in ("address", "mtu", "master", "operstate", "flags", "promiscuity")}
+            for link in links
+        },
+        "addresses": {link["ifname"]: [_plain(address) for address in link["addr_info"]] for link in links},
+        "routes": sorted(_route(line) for family in (4, 6) for line in node.run(f"ip -{family} route show table all").stdout.splitlines()),
+        "rules": [line for family in (4, 6) for line in node.run(f"ip -{family} rule").stdout.splitlines()],
+        "sysctls": node.run("sh -c 'cd /proc/sys/net; grep -r . ipv4/conf/eth0 ipv4/conf/all ipv6/conf/eth0 2>/dev/null"
+                            " | grep -v stable_secret | sort'").stdout.splitlines(),
+    }  # fmt: skip
+
+
+def _plain(address: dict[str, Any]) -> dict[str, Any]:
+    """Without the remaining seconds; whether there is an end stays."""
+    ends = address.get("valid_life_time", 0) < 2**32 - 1
+    return {
+        **{k: v for k, v in address.items() if not k.endswith("life_time") and k != "index"},
+        "ends": ends,
+    }
+
+
+def _route(line: str) -> str:
+    return re.sub(r"expires \d+sec", "expires", line).strip()
+
+
+def settled(lan: Lan) -> None:
+    """No address is tentative any more: what follows is not disturbed by duplicate address detection."""
+    until(lambda: "tentative" not in lan.node.run("ip addr").stdout, what="no address is tentative")
+
+
+def same(before: dict[str, Any], lan: Lan) -> None:
+    """Everything is as it was; says what is not."""
+    now = everything(lan)
+    for part, old in before.items():
+        assert now[part] == old, part
+
+
+class Probe:
+    """A thousand pings a second from the LAN to the node, as long as the block lasts."""
+
+    def __init__(self, lan: Lan, target: str = "172.16.91.10") -> None:
+        self._lan = lan
+        self._target = target
+        self.sent = self.lost = 0
+
+    def __enter__(self) -> Probe:
+        self._log = "/run/probe"
+        self._process = self._lan.host.spawn(
+            f"sh -c 'exec ping -q -i 0.001 -W 1 {self._target} >{self._log}'"
+        )
+        until(lambda: self._lan.host.run("pgrep -x ping", check=False).stdout, what="the probe runs")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lan.host.run("pkill -INT -x ping")
+        self._process.wait(timeout=10)
+        said = self._lan.host.run(f"cat {self._log}").stdout
+        found = re.search(r"(\d+) packets transmitted, (\d+) received", said)
+        assert found, said
+        self.sent, received = int(found[1]), int(found[2])
+        self.lost = self.sent - received
+
+
+class Stream:
+    """A TCP connection from the LAN to the node over which a line is echoed back, again and again."""
+
+    SERVER = (
+        "import socket\n"
+        "s = socket.create_server(('0.0.0.0', 7777)); print('ready', flush=True)\n"
+        "c, _ = s.accept()\n"
+        "while data := c.recv(4096): c.sendall(data)\n"
+    )
+    CLIENT = (
+        "import socket, sys\n"
+        "c = socket.create_connection(('172.16.91.10', 7777)); n = 0; print('ready', flush=True)\n"
+        "c.settimeout(5)\n"
+        "import select\n"
+        "while not select.select([sys.stdin], [], [], 0.002)[0]:\n"
+        "    c.sendall(b'x' * 100); assert len(c.recv(100, socket.MSG_WAITALL)) == 100; n += 1\n"
+        "print(n)\n"
+    )
+
+    def __init__(self, lan: Lan) -> None:
+        self._lan = lan
+        self.echoed = 0
+
+    def __enter__(self) -> Stream:
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._server = self._lan.node.spawn(
+            f"/usr/bin/python3 -c {json.dumps(self.SERVER)}".replace("\\n", "\n"), **pipes
+        )
+        assert self._server.stdout is not None and self._server.stdout.readline() == "ready\n"
+        self._client = self._lan.host.spawn(
+            f"/usr/bin/python3 -c {json.dumps(self.CLIENT)}".replace("\\n", "\n"), **pipes
+        )
+        assert self._client.stdout is not None and self._client.stdout.readline() == "ready\n"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        out, _ = self._client.communicate("stop\n", timeout=10)
+        self.echoed = int(out or 0)
+        self._server.communicate(timeout=10)

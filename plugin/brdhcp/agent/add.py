@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from ipaddress import IPv4Address
 from typing import Any
 
 from brdhcp.agent import client, delegate, faults, ports, remove, sandbox
@@ -113,8 +114,7 @@ class Add:
         faults.point("add: link made")
         if netconf.dhcp is not None:
             lease = await self._lease(undo, plugged.port.mac, plugged.sockets)
-            node = ports.node_address(core.node, netconf.bridge.name, lease.address.network)
-            result = outcome.of_lease(lease, netconf, node)
+            result = outcome.of_lease(lease, netconf, self._service_router(lease))
             mtu = pod.mtu_of(lease.mtu, netconf.bridge.mtu, plugged.port.bridge_mtu)
         elif netconf.delegated:
             result = await self._delegated(undo)
@@ -135,11 +135,16 @@ class Add:
         await self._bound(result)
         return result
 
+    def _service_router(self, lease: Lease) -> IPv4Address | None:
+        """The node's address, where services are reached through it; only then is the kernel asked."""
+        if not self.netconf.service_cidr:
+            return None
+        return ports.node_address(self.core.node, self.record.bridge, lease.address.network)
+
     async def _ipam_only(self, undo: AsyncExitStack) -> Result:
         """``brdhcp-ipam``: another plugin made the interface and will give it the address."""
         lease = await self._lease(undo, self.record.mac)
-        node = ports.node_address(self.core.node, self.record.bridge, lease.address.network)
-        result = outcome.of_lease(lease, self.netconf, node)
+        result = outcome.of_lease(lease, self.netconf, self._service_router(lease))
         await self._bound(result)
         return result
 

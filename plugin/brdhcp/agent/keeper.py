@@ -18,7 +18,7 @@ from typing import Protocol
 
 from brdhcp.agent.packets import Packets, arp_packets, arp_socket, dhcp_packets, dhcp_socket
 from brdhcp.dhcp import events as dhcp
-from brdhcp.dhcp.frame import Arp, Datagram, arp_announce, arp_probe, conflicting
+from brdhcp.dhcp.frame import Arp, Datagram, arp_announce, arp_filter, arp_probe, conflicting
 from brdhcp.dhcp.lease import Lease
 from brdhcp.dhcp.machine import Client
 from brdhcp.dhcp.message import Malformed, Message
@@ -142,6 +142,7 @@ class Keeper:
             case dhcp.Probe(address=address):
                 if self._open_arp():
                     assert self._arp is not None
+                    self._arp.narrow(arp_filter(address))
                     self._arp.send(arp_probe(self.port.mac, address))
             case _:
                 self._listener.lease_event(effect)

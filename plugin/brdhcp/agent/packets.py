@@ -14,6 +14,7 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from ipaddress import IPv4Address
 
 from brdhcp.dhcp.frame import (
     ETH_P_ARP,
@@ -35,6 +36,8 @@ TP_STATUS_CSUMNOTREADY = 1 << 3
 AUXDATA = struct.Struct("=IIIHHHH")
 """struct tpacket_auxdata of linux/if_packet.h; the status comes first."""
 LARGEST_FRAME = 2048
+NOBODY = IPv4Address("255.255.255.255")
+"""No host has this address, so none speaks of it."""
 
 
 def packet_socket(if_name: str, ethertype: int, program: Sequence[Instruction]) -> socket.socket:
@@ -44,11 +47,7 @@ def packet_socket(if_name: str, ethertype: int, program: Sequence[Instruction]) 
     """
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
     try:
-        instructions = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
-        memory = ctypes.create_string_buffer(instructions)
-        sock.setsockopt(
-            socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(memory))
-        )
+        attach(sock, program)
         sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         sock.bind((if_name, ethertype))
     except OSError as error:
@@ -57,6 +56,14 @@ def packet_socket(if_name: str, ethertype: int, program: Sequence[Instruction]) 
             f"cannot send or receive frames on {if_name}: {error.strerror}", "is the interface there and up?"
         ) from error
     return sock
+
+
+def attach(sock: socket.socket, program: Sequence[Instruction]) -> None:
+    """From now on the socket hears what ``program`` lets through, in the place of the one before."""
+    instructions = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+    memory = ctypes.create_string_buffer(instructions)
+    fprog = struct.pack("@HP", len(program), ctypes.addressof(memory))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)
 
 
 def opened_in(netns_fd: int, if_name: str, ethertype: int, program: Sequence[Instruction]) -> socket.socket:
@@ -82,6 +89,10 @@ class Packets:
         except OSError as error:
             if error.errno not in (errno.ENETDOWN, errno.ENOBUFS, errno.EAGAIN, errno.ENXIO, errno.ENODEV):
                 raise
+
+    def narrow(self, program: Sequence[Instruction]) -> None:
+        """Hear less: what ``program`` lets through."""
+        attach(self._sock, program)
 
     def close(self) -> None:
         if self._sock.fileno() < 0:
@@ -120,8 +131,8 @@ def dhcp_socket(netns_fd: int, if_name: str, mac: str) -> socket.socket:
 
 
 def arp_socket(netns_fd: int, if_name: str) -> socket.socket:
-    """A socket that hears every ARP packet that passes."""
-    return opened_in(netns_fd, if_name, ETH_P_ARP, arp_filter())
+    """A socket for ARP that hears nothing until it is told, by ``Packets.narrow``, which address matters."""
+    return opened_in(netns_fd, if_name, ETH_P_ARP, arp_filter(NOBODY))
 
 
 def dhcp_packets(sock: socket.socket, receive: Callable[[Datagram], None], closer: Executor) -> Packets:

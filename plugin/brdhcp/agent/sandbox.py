@@ -35,9 +35,15 @@ def open_path(path: str) -> int:
         ) from error
 
 
+@cache
+def own() -> tuple[int, int]:
+    """The identity of the agent's own network namespace: it never leaves that."""
+    return netns.identity("/proc/self/ns/net")
+
+
 def is_own(fd: int) -> bool:
     """Whether ``fd`` is the agent's own network namespace: a pod's interface must not be made there."""
-    return netns.identity(fd) == netns.identity("/proc/self/ns/net")
+    return netns.identity(fd) == own()
 
 
 def find(record: Attachment) -> int:

@@ -233,6 +233,19 @@ def dhcp_filter(mac: str | None = None) -> tuple[Instruction, ...]:
     return _program(*checks)
 
 
-def arp_filter() -> tuple[Instruction, ...]:
-    """A program for SOCK_RAW packet sockets: untagged ARP, and nothing else."""
-    return _program((_LD_W, _VLAN_TAG_PRESENT), (_JEQ, 0, 1), (_LD_H, 12), (_JEQ, ETH_P_ARP, 1))
+def arp_filter(address: IPv4Address | None = None) -> tuple[Instruction, ...]:
+    """A program for SOCK_RAW packet sockets: untagged ARP, and nothing else.
+
+    With ``address``, only packets that come from it or ask for it: when a node's worth of pods starts, each of
+    them probes, and without this every probe would wake the client of every other pod.
+    """
+    if address is None:
+        return _program((_LD_W, _VLAN_TAG_PRESENT), (_JEQ, 0, 1), (_LD_H, 12), (_JEQ, ETH_P_ARP, 1))
+    sender, target, wanted = 14 + 14, 14 + 24, int(address)
+    return (
+        (_LD_W, 0, 0, _VLAN_TAG_PRESENT), (_JEQ, 0, 7, 0),
+        (_LD_H, 0, 0, 12), (_JEQ, 0, 5, ETH_P_ARP),
+        (_LD_W, 0, 0, sender), (_JEQ, 2, 0, wanted),
+        (_LD_W, 0, 0, target), (_JEQ, 0, 1, wanted),
+        (_RET, 0, 0, _SNAPLEN), (_RET, 0, 0, 0),
+    )  # fmt: skip

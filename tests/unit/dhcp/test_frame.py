@@ -247,3 +247,11 @@ def test_the_kernel_keeps_everything_else_from_a_dhcp_socket(mac: str | None) ->
 def test_the_kernel_passes_arp_and_nothing_else_to_an_arp_socket() -> None:
     assert passes(frame.arp_filter(), frame.arp_probe(MAC, ADDRESS))
     assert not passes(frame.arp_filter(), bytes(from_server()))
+
+
+def test_the_arp_filter_for_an_address_lets_through_who_asks_for_it_and_who_speaks_from_it() -> None:
+    other = IPv4Address("192.0.2.77")
+    assert passes(frame.arp_filter(ADDRESS), frame.arp_probe(MAC, ADDRESS))
+    assert passes(frame.arp_filter(ADDRESS), frame.arp_announce(MAC, ADDRESS))
+    assert not passes(frame.arp_filter(other), frame.arp_probe(MAC, ADDRESS))
+    assert not passes(frame.arp_filter(ADDRESS), bytes(from_server()))

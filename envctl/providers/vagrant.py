@@ -27,7 +27,7 @@ from envctl.providers.base import (
     ProviderError,
     ServerLease,
 )
-from envctl.providers.lab_network import INTERNET
+from envctl.providers.lab_network import INTERNET, INTERNET_NAME
 from envctl.providers.vagrant_cluster import Cluster
 from envctl.providers.vagrant_driver import Driver
 from envctl.providers.vagrant_ground import Ground
@@ -119,7 +119,9 @@ class Virtual(Provider):
         return lambda: GuestStep(name).run(self.master())
 
     def _driver(self) -> Driver:
-        return Driver(self._ground(), self.state, vagrant_settings.of_vagrant(self.config))
+        ground = self._ground()
+        known = {"ENVCTL_DNS_HOST": f"{INTERNET.ip} {INTERNET_NAME}"} if ground.holder else {}
+        return Driver(ground, self.state, vagrant_settings.of_vagrant(self.config) | known)
 
     def destroy(self) -> None:
         ground = vagrant_ground.find(self.config.name)

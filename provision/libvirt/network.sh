@@ -13,6 +13,8 @@ first=${ENVCTL_DHCP_FIRST:-$subnet.128}
 last=${ENVCTL_DHCP_LAST:-$subnet.253}
 lease=${ENVCTL_LEASE_S:-3600}
 mac=${ENVCTL_MAC:-52:54:00:91:00:10}
+# A name that the network's DNS server knows, as `address name`; none by default.
+known=${ENVCTL_DNS_HOST:-}
 export LIBVIRT_DEFAULT_URI=${LIBVIRT_DEFAULT_URI:-qemu:///system}
 
 definition() {
@@ -21,6 +23,9 @@ definition() {
   <name>$name</name>
   <forward mode='nat'/>
   <bridge name='$bridge' stp='off' delay='0'/>
+XML
+    [[ -z "$known" ]] || echo "  <dns><host ip='${known% *}'><hostname>${known#* }</hostname></host></dns>"
+    cat <<XML
   <ip address='$gateway' prefix='24'>
     <dhcp>
       <range start='$first' end='$last'>

@@ -52,6 +52,7 @@ class Virtual(Provider):
 
     def __init__(self, config: Config) -> None:
         super().__init__(vagrant_settings.adapted(config))
+        self._asked = config
         self.state = vagrant_ground.state_root() / config.name
         self.domain = f"{config.name}-master"
         self._master: SshNode | None = None
@@ -82,7 +83,7 @@ class Virtual(Provider):
 
     def _ensure_ground(self) -> str:
         self.state.mkdir(parents=True, exist_ok=True)
-        (self.state / "envctl.yaml").write_text(dump(self.config))
+        (self.state / "envctl.yaml").write_text(dump(self._asked))
         ground = vagrant_ground.ensure(self.config.name)
         if not ground.holder:
             return "the system's libvirt"

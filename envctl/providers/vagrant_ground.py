@@ -22,8 +22,8 @@ from envctl.box.cache import default_root
 from envctl.errors import EnvctlError
 
 SCRIPT = Path(__file__).with_suffix(".sh")
-SYSTEM_SOCKET = Path("/run/libvirt/libvirt-sock")
 NETNS = Path("/run/netns")
+SYSTEM_SOCKET = Path("/run/libvirt/libvirt-sock")
 STARTS_WITHIN_S = 60.0
 
 
@@ -164,18 +164,11 @@ def _name(environment: str) -> Path:
 
 
 def _link(ground: Ground) -> None:
-    """Name the network namespace, for `ip netns exec`."""
+    """Show the network namespace to `ip netns exec`; a link that keeps nothing alive."""
     NETNS.mkdir(parents=True, exist_ok=True)
     name = _name(ground.environment)
-    _unlink(ground.environment)
-    name.touch(mode=0)
-    subprocess.run(["mount", "--bind", f"/proc/{ground.holder}/ns/net", str(name)], check=True)
-
-
-def _unlink(environment: str) -> None:
-    name = _name(environment)
-    subprocess.run(["umount", "--lazy", str(name)], capture_output=True)
     name.unlink(missing_ok=True)
+    name.symlink_to(f"/proc/{ground.holder}/ns/net")
 
 
 def remove(environment: str) -> bool:
@@ -187,7 +180,7 @@ def remove(environment: str) -> bool:
         os.kill(holder, 9)
         while Path(f"/proc/{holder}").exists():
             time.sleep(0.02)
-    if not os.geteuid() and _name(environment).exists():
-        _unlink(environment)
+    with suppress(PermissionError):
+        _name(environment).unlink(missing_ok=True)
     shutil.rmtree(state, ignore_errors=True)
     return there

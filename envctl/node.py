@@ -278,8 +278,12 @@ class SshNode(Node):
     def close(self) -> None:
         """End the connection; the next command opens another."""
         if self._connection is not None:
+            process = getattr(getattr(self._connection.transport, "sock", None), "process", None)
             self._connection.close()
             self._connection = None
+            if process is not None:  # the proxy, which paramiko signals and forgets
+                process.kill()
+                process.communicate()
 
     def argv(self, command: str, *args: object) -> list[str]:
         return [*self.ssh(), self._as_root(quoted(command, args), None)]

@@ -125,6 +125,9 @@ class Virtual(Provider):
         return Driver(ground, self.state, vagrant_settings.of_vagrant(self.config) | known)
 
     def destroy(self) -> None:
+        if self._master is not None:
+            self._master.close()
+            self._master = None
         ground = vagrant_ground.find(self.config.name)
         if ground and not ground.holder and self.state.is_dir():
             self._driver().destroy()

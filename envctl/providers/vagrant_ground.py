@@ -148,6 +148,7 @@ def _wait_for(environment: str, outer: subprocess.Popen[bytes], log: Path) -> Gr
                 ground.argv(["virsh", "-c", "qemu:///system", "uri"]), capture_output=True
             )
             if not answer.returncode:
+                outer.returncode = 0  # it outlives us: nobody waits for it
                 return ground
         time.sleep(0.1)
     with suppress(ProcessLookupError):

@@ -105,6 +105,12 @@ def vm(request: pytest.FixtureRequest) -> Iterator[Machine]:
             timed("everything removed", provider.destroy)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A machine that loses its power takes connections with it, which ssh's library then leaves to the collector."""
+    for kind in ("pytest.PytestUnraisableExceptionWarning", "ResourceWarning"):
+        config.addinivalue_line("filterwarnings", f"ignore::{kind}")
+
+
 def timed(title: str, call: Any) -> None:
     """Do one step and write down how long it took."""
     started = time.monotonic()

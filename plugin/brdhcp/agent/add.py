@@ -110,7 +110,7 @@ class Add:
     async def _bridge_and_ipam(self, undo: AsyncExitStack) -> Result:
         core, request, netconf = self.core, self.request, self.netconf
         plugged = await core.in_thread(ports.plug, core.node, netconf, request, self.netns_fd)
-        undo.push_async_callback(self._shielded, core.in_thread, ports.undo, core.node, plugged.steps)
+        undo.push_async_callback(self._shielded, core.in_thread, ports.unmake, core.node, plugged.steps)
         faults.point("add: link made")
         if netconf.dhcp is not None:
             lease = await self._lease(undo, plugged.port.mac, plugged.sockets)

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from brdhcp.agent import client, ports, sandbox
+from brdhcp.agent import client, faults, ports, sandbox
 from brdhcp.agent.keeper import Keeper, clock
 from brdhcp.agent.sandbox import NodePort, PodPort
-from brdhcp.bridge import outcome
+from brdhcp.bridge import outcome, pod
 from brdhcp.dhcp import events as dhcp
 from brdhcp.dhcp.lease import Lease
 from brdhcp.dhcp.machine import Client
@@ -175,15 +175,17 @@ class Attached:
 
     async def _save(self, lease: Lease, **changes: object) -> None:
         if self.record.state == "bound":
+            faults.point("renew: acknowledged")
             self.record = self.record.replace(lease=lease_json(lease), **changes)
             await self._core.save(self.record)
+            faults.point("renew: on disk")
 
     async def _regained(self, lease: Lease) -> None:
-        await self._apply(Result(), self._result_of(lease))
+        await self._apply(Result(), self._result_of(lease), self._mtu(lease))
         await self._follow(lease)
 
     async def _changed(self, old: Lease, new: Lease) -> None:
-        await self._apply(self._result_of(old), self._result_of(new))
+        await self._apply(self._result_of(old), self._result_of(new), self._mtu(new))
         await self._follow(new)
 
     async def _follow(self, lease: Lease) -> None:
@@ -211,13 +213,20 @@ class Attached:
         indexed = tuple(replace(ip, interface=2) for ip in result.ips) if known.interfaces else result.ips
         return replace(result, interfaces=known.interfaces, ips=indexed)
 
-    async def _apply(self, old: Result, new: Result) -> None:
+    def _mtu(self, lease: Lease) -> int | None:
+        """The pod's MTU under this lease; None where another plugin made the interface."""
+        known = self.result().interfaces
+        if not self.record.veth or len(known) < 2 or known[1].mtu is None:
+            return None
+        return pod.mtu_of(lease.mtu, self.netconf().bridge.mtu, known[1].mtu)
+
+    async def _apply(self, old: Result, new: Result, mtu: int | None = None) -> None:
         fd = sandbox.find(self.record)
         if fd < 0:
             return  # the reconcile gives the lease back
         try:
             netconf = self.netconf()
-            await self._core.in_thread(ports.reconfigure, fd, self.record.if_name, old, new, netconf)
+            await self._core.in_thread(ports.reconfigure, fd, self.record.if_name, old, new, netconf, mtu)
             if self.record.veth:
                 guarded = (netconf, self.record.veth, self.record.mac)
                 await self._core.in_thread(ports.reguard, *guarded, old, new)

@@ -71,12 +71,15 @@ class NodeKeeper:
                     )  # fmt: skip
                     return
                 self.core.events(
-                    "node-lease-renewed", f"the node keeps {self.record.address} for {lease.lease_s} s", "info", **facts
+                    "node-lease-renewed",
+                    f"the node keeps {self.record.address} for {lease.lease_s} s",
+                    "info",
+                    **facts,
                 )
                 self.core.background(self._granted(lease), "node lease")
             case dhcp.Lost(reason=reason):
                 self.core.events(
-                    "node-lease-lost", f"the node's own address {self.record.address} is not renewed: {reason}", "error",
+                    "node-lease-lost", f"the node's address {self.record.address} is not renewed: {reason}", "error",
                     **facts,
                 )  # fmt: skip
 
@@ -87,7 +90,9 @@ class NodeKeeper:
             expires=None if lease.infinite else time.time() + lease.expires_at - clock(),
         )  # fmt: skip
         try:
-            await self.core.in_thread(self._write, None if lease.infinite else round(lease.expires_at - clock()))
+            await self.core.in_thread(
+                self._write, None if lease.infinite else round(lease.expires_at - clock())
+            )
         except CniError as error:
             self.core.events("node-lease-not-applied", str(error), "error", address=self.record.address)
 
@@ -152,7 +157,7 @@ def _take(core: Core) -> NodeKeeper | None:
     keeper = NodeKeeper(core, record)
     keeper.start()
     core.events(
-        "node-lease-taken", f"renewing the node's own address {record.address} on {record.bridge} from now on", "notice",
+        "node-lease-taken", f"renewing the node's address {record.address} on {record.bridge} from now on", "notice",
         bridge=record.bridge, address=record.address, mac=record.mac,
     )  # fmt: skip
     return keeper

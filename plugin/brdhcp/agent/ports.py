@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,18 +21,23 @@ from brdhcp.bridge import naming as naming
 from brdhcp.bridge import nft, outcome, plan, pod
 from brdhcp.bridge.plan import Port
 from brdhcp.errors import CniError, InvalidEnvironment, StoreFailure
-from brdhcp.netlink.change import Step
+from brdhcp.netlink.change import LinkAdd, LinkSet, Step
 from brdhcp.netlink.kernel import Kernel, KernelError
 from brdhcp.netlink.observe import IFF_UP, Link
 from brdhcp.spec.environment import Request
 from brdhcp.spec.netconf import NetConf
 from brdhcp.spec.result import Interface, Result
+from brdhcp.store.leases import Attachment
 
 SYS = Path("/sys/class/net")
 PORT_READY_S = 0.1
 """How long the first DHCPDISCOVER waits for the bridge port to forward, at most: then the retries have to do."""
 FORWARDING = 3
 """BR_STATE_FORWARDING (linux/if_bridge.h)."""
+
+
+_bridges = threading.Lock()
+"""Held while a bridge is made or taken away: between looking and doing no other pod may come to it."""
 
 
 def do(kernel: Kernel, steps: Iterable[Step]) -> None:
@@ -71,27 +77,60 @@ def plug(node: Kernel, netconf: NetConf, request: Request, netns_fd: int) -> Plu
     """
     conf = netconf.bridge
     seed = sandbox.boot_id()
-    here = node.link(conf.name)
-    do(node, plan.ensure_bridge(conf, here, seed))
-    port = plan.port_of(
-        conf, here, container_id=request.container_id, if_name=request.if_name, network=netconf.name,
-        mac=netconf.mac, seed=seed,
-    )  # fmt: skip
-    steps = plan.attach(conf, port, netns_fd)
-    try:
-        do(node, steps)
-    except KernelError as error:
-        raise _taken(error, request) from error
+    with _bridges:
+        here = node.link(conf.name)
+        made = plan.ensure_bridge(conf, here, seed)
+        do(node, made)
+        try:
+            port = plan.port_of(
+                conf, here, container_id=request.container_id, if_name=request.if_name, network=netconf.name,
+                mac=netconf.mac, seed=seed,
+            )  # fmt: skip
+            steps = (*made, *plan.attach(conf, port, netns_fd))
+            do(node, steps[len(made) :])
+        except CniError as error:
+            _unmake(node, made)
+            raise (_taken(error, request) if isinstance(error, KernelError) else error) from error
     if not conf.disable_container_interface:
         try:
             with Kernel.in_netns(netns_fd) as inside:
                 inside.apply(pod.link_up(request.if_name).do)
                 sockets = _listen(node, inside, netns_fd, port) if netconf.dhcp is not None else None
         except CniError:
-            undo(node, steps)
+            unmake(node, steps)
             raise
         return Plugged(port, steps, sockets)
     return Plugged(port, steps)
+
+
+def unmake(node: Kernel, steps: Sequence[Step]) -> None:
+    """Undo what ``plug`` did; a bridge that it made stays when another pod has come to it meanwhile."""
+    with _bridges:
+        undo(node, [step for step in steps if not _makes_bridge(step)])
+        _unmake(node, [step for step in steps if _makes_bridge(step)])
+
+
+def _unmake(node: Kernel, steps: Sequence[Step]) -> None:
+    for step in steps:
+        made = step.do[0]
+        if isinstance(made, LinkAdd) and not any(link.master == made.name for link in node.links()):
+            undo(node, (step,))
+
+
+def _makes_bridge(step: Step) -> bool:
+    return isinstance(step.do[0], LinkAdd) and step.do[0].kind == "bridge"
+
+
+def replug(node: Kernel, records: Iterable[Attachment]) -> list[Attachment]:
+    """Put ports back into their bridge that have lost it, as when the bridge was made anew; those that were."""
+    links = {link.name: link for link in node.links()}
+    found = []
+    for record in records:
+        port, bridge = links.get(record.veth), links.get(record.bridge)
+        if port is not None and bridge is not None and port.master is None and bridge.kind == "bridge":
+            node.apply((LinkSet(name=record.veth, master=record.bridge, up=True),))
+            found.append(record)
+    return found
 
 
 def _listen(node: Kernel, inside: Kernel, netns_fd: int, port: Port) -> tuple[socket.socket, socket.socket]:
@@ -147,15 +186,12 @@ def configure(netns_fd: int, if_name: str, result: Result, netconf: NetConf, mtu
         do(inside, (step,))
 
 
-def reconfigure(netns_fd: int, if_name: str, old: Result, new: Result, netconf: NetConf) -> None:
+def reconfigure(
+    netns_fd: int, if_name: str, old: Result, new: Result, netconf: NetConf, mtu: int | None = None
+) -> None:
     """Take the pod from one result to another; an empty one leaves the link without an address."""
-    step = pod.reconfigure(
-        if_name,
-        old,
-        new,
-        dad=netconf.bridge.enable_dad,
-        metric=netconf.dhcp.priority if netconf.dhcp else None,
-    )
+    metric = netconf.dhcp.priority if netconf.dhcp else None
+    step = pod.reconfigure(if_name, old, new, new_mtu=mtu, dad=netconf.bridge.enable_dad, metric=metric)
     if step is not None:
         with Kernel.in_netns(netns_fd) as inside:
             inside.apply(step.do)

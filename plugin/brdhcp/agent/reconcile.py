@@ -7,14 +7,21 @@ same, or a pool fills up until nobody gets one.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
+from pathlib import Path
 
-from brdhcp.agent import faults, remove, sandbox, wire
+from brdhcp.agent import faults, ports, remove, sandbox, wire
 from brdhcp.agent.attached import Attached
 from brdhcp.agent.core import Core
 from brdhcp.agent.verbs import Verbs
 from brdhcp.errors import CniError
 from brdhcp.store.leases import Attachment
+from brdhcp.uplink import state as uplink
+
+PASSING = (5, 11)
+"""Codes of a DEL that may succeed later."""
+LOOK_S = 0.5
 
 Done = Counter[str]
 """How many attachments were ``kept``, ``released``, ``forgotten`` (expired), ``waiting`` (no way to release yet)."""
@@ -115,6 +122,8 @@ async def spooled(core: Core, verbs: Verbs) -> None:
             core.events(
                 "del-failed", f"the DEL of {container} that waited failed: {answer.decode()}", "error"
             )
+            if json.loads(answer).get("code") in PASSING:
+                continue  # it is tried again
         else:
             core.events(
                 "del-done", f"the DEL of {container} that waited is done", "notice", container=container
@@ -122,12 +131,39 @@ async def spooled(core: Core, verbs: Verbs) -> None:
         await core.in_thread(core.spool.done, request)
 
 
+async def replug(core: Core) -> None:
+    """Ports that lost their bridge, as in a migration back and forth, are put into it again: their leases are valid."""
+    bound = [record for record in core.store if record.state == "bound" and record.veth]
+    for record in await core.in_thread(ports.replug, core.node, bound) if bound else ():
+        core.events(
+            "port-replugged", f"{record.veth} of {record.key} is in {record.bridge} again", "notice",
+            attachment=str(record.key), bridge=record.bridge,
+        )  # fmt: skip
+
+
 async def forever(core: Core, verbs: Verbs, interval_s: float) -> None:
-    """``sweep`` and ``spooled`` every ``interval_s`` seconds."""
+    """``spooled``, ``sweep`` and ``replug`` every ``interval_s`` seconds; ``replug`` also when an uplink has moved."""
+    clock = asyncio.get_running_loop().time
+    journal = uplink.journal(core.state_dir).path
+    seen, due = _stamp(journal), clock() + interval_s
     while True:
-        await asyncio.sleep(interval_s)
+        await asyncio.sleep(min(LOOK_S, interval_s))
+        now = _stamp(journal)
+        if now == seen and clock() < due:
+            continue
+        seen = now
         try:
-            await spooled(core, verbs)
-            await sweep(core)
+            await replug(core)
+            if clock() >= due:
+                due = clock() + interval_s
+                await spooled(core, verbs)
+                await sweep(core)
         except CniError as error:
             core.events("reconcile-failed", str(error), "error")
+
+
+def _stamp(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None

@@ -7,7 +7,6 @@ an earlier attempt was cut off, so it can be repeated until the record is gone.
 from __future__ import annotations
 
 import os
-import time
 from contextlib import suppress
 
 from brdhcp.agent import client, delegate, faults, ports, sandbox
@@ -18,7 +17,7 @@ from brdhcp.agent.sandbox import NodePort, PodPort
 from brdhcp.dhcp.frame import mac_bytes
 from brdhcp.dhcp.identity import Identity, Policy, ProbeKind
 from brdhcp.dhcp.lease import Lease
-from brdhcp.errors import CniError
+from brdhcp.errors import CniError, StoreFailure
 from brdhcp.spec.netconf import NetConf
 from brdhcp.store.leases import Attachment
 
@@ -29,12 +28,16 @@ RECOVER_S = 2.0
 async def remove(core: Core, record: Attachment) -> bool:
     """End one attachment. False when its lease could not be given back yet: the record waits for the reconcile.
 
-    Raises ``StoreFailure`` when it could not be written down that it ends: then nothing was done.
+    Raises ``StoreFailure`` when the record could not be taken away.
     """
     if record.state != "releasing":
         unfinished = {"unfinished": True} if record.state == "intent" else {}
         record = record.replace(state="releasing", extra={**record.extra, **unfinished})
-        await core.save(record)
+        try:
+            await core.save(record)
+        except StoreFailure as error:
+            # A full disk must not keep an address: taking a record away needs no room.
+            core.events("record-not-saved", f"{record.key}: {error}", "error", attachment=str(record.key))
     faults.point("del: releasing on disk")
     released = await _release(core, record)
     faults.point("del: release sent")
@@ -177,5 +180,8 @@ async def leftovers(core: Core, container_id: str, if_name: str) -> None:
 
 def expired(record: Attachment) -> bool:
     """Whether a lease that could not be given back has ended by itself."""
-    ends = (record.lease or {}).get("expires")
-    return isinstance(ends, int | float) and ends <= time.time()
+    try:
+        lease = lease_of(record)
+    except ValueError:
+        return True
+    return lease is not None and lease.expires_at <= clock()

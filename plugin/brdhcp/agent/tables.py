@@ -1,4 +1,6 @@
-"""What ``brdhcpctl leases``, ``check``, ``gc`` and ``renew`` print: the store as it is on disk, whether an agent runs or not.
+"""What ``brdhcpctl leases``, ``check``, ``gc`` and ``renew`` print.
+
+``leases`` and ``check`` read the store as it is on disk, whether an agent runs or not; the others ask the agent.
 
 Each imports what it needs itself: listing leases every second must not pay for netlink.
 """

@@ -81,7 +81,13 @@ def _messages(change: Change, index: Index) -> list[Message]:
         case LinkDelete(name=name):
             return [(_message(ifinfmsg, index=index(name)), RTM_DELLINK, 0)]
         case AddressAdd(address=address, replace=replace):
-            return [(_address(address, index), RTM_NEWADDR, NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL))]
+            return [
+                (
+                    _address(address, index),
+                    RTM_NEWADDR,
+                    NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL),
+                )
+            ]
         case AddressDelete(address=address):
             return [(_address(address, index, delete=True), RTM_DELADDR, 0)]
         case RouteAdd(route=route, replace=replace):

@@ -60,7 +60,8 @@ def read(state_dir: Path) -> NodeLease | None:
         return NodeLease(**json.loads(data))
     except (ValueError, TypeError) as error:
         raise StoreFailure(
-            f"{path(state_dir)} is damaged: {error}", "brdhcpctl uplink rollback gives the lease back to the node's client"
+            f"{path(state_dir)} is damaged: {error}",
+            "brdhcpctl uplink rollback gives it back to the node's client",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""A node whose NIC is in a bridge already, with a real agent and the real shim: what the agent's lab tests work with."""
+"""A node whose NIC is in a bridge already, with a real agent and the real shim: what these tests work with."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ class Rig:
         """Call the plugin as a runtime does."""
         variables = {
             "CNI_COMMAND": verb, "CNI_CONTAINERID": container, "CNI_NETNS": f"/run/netns/{container}",
-            "CNI_IFNAME": if_name, "CNI_PATH": "/usr/lib/cni", "CNI_ARGS": args, "BRDHCP_SPOOL": f"{STATE}/spool", **env,
+            "CNI_IFNAME": if_name, "CNI_PATH": "/usr/lib/cni", "CNI_ARGS": args,
+            "BRDHCP_SPOOL": f"{STATE}/spool", **env,
         }  # fmt: skip
         if not container:
             variables = {

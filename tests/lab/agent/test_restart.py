@@ -8,7 +8,7 @@ import pytest
 from brdhcp.agent import faults
 
 from tests.lab.agent.rig import NOTE, STATE, Rig
-from tests.lab.lan import until
+from tests.lab.lan import Lan, until
 
 ADD_POINTS = [point for point in faults.POINTS if point.startswith("add: ")]
 DEL_POINTS = [point for point in faults.POINTS if point.startswith("del: ")]
@@ -172,8 +172,8 @@ def test_a_lease_that_is_refused_at_renewal_is_lost_until_the_server_grants_it_a
     restart_server(quiet, "--dhcp-range=172.16.91.60,172.16.91.61,120")
     quiet.ctl("renew")
     until(lambda: quiet.events("lease-lost"), what="the loss is noticed")
-    until(lambda: quiet.leases()[0]["address"] == "172.16.91.60/24" or quiet.leases()[0]["address"] == "172.16.91.61/24",
-          within=10, what="another address is granted")  # fmt: skip
+    granted = ("172.16.91.60/24", "172.16.91.61/24")
+    until(lambda: quiet.leases()[0]["address"] in granted, within=10, what="another address is granted")
     check = quiet.cni("CHECK", "web", {**NOTE, "cniVersion": "1.1.0", "prevResult": result})
     assert check.json["code"] == 102
 
@@ -184,3 +184,28 @@ def restart_server(node: Rig, *options: str) -> None:
         node.lan.router.run("pkill -KILL dnsmasq", check=False)
         node.lan.server.wait()
     node.lan.start_dnsmasq(120, options)
+
+
+def test_a_bridge_that_was_made_anew_gets_its_pods_back(node: Rig) -> None:
+    address = node.add("web").address
+    veth = next(name for name in node.links() if name.startswith("veth"))
+    node.kill()
+    node.lan.node.ip(
+        "link del mybr0",
+        f"link add mybr0 address {Lan.NODE_MAC} type bridge stp_state 0 forward_delay 0",
+        "link set dev eth0 master mybr0",
+        "addr add 172.16.91.10/24 dev mybr0",
+        "link set dev mybr0 up",
+    )
+    assert "master mybr0" not in node.lan.node.run(f"ip link show dev {veth}").stdout
+    node.start("--reconcile", "0.2")
+    until(lambda: node.events("port-replugged"), what="the pod is plugged in again")
+    node.lan.host.run(f"ping -c 1 -W 1 {address}")
+
+
+def test_an_add_that_fails_takes_away_the_bridge_that_it_made(node: Rig) -> None:
+    node.pod("web")
+    answer = node.cni("ADD", "web", {**NOTE, "bridge": "br9", "acquireTimeout": 0.5})
+    assert answer.json["code"] == 11
+    assert "br9 has no uplink" in answer.json["details"]
+    node.nothing_left()

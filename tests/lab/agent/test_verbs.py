@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_address
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_the_configuration_of_the_note_gives_a_pod_an_address_of_the_lan(shared:
     assert answer.status == 0, answer.stdout
     bridge, veth, inside = answer.json["interfaces"]
     assert (bridge["name"], inside["name"], inside["sandbox"]) == ("mybr0", "eth0", f"/run/netns/{pod}")
-    assert ip_address("172.16.91.128") <= ip_address(answer.address) <= ip_address("172.16.91.253")
+    assert IPv4Address("172.16.91.128") <= IPv4Address(answer.address) <= IPv4Address("172.16.91.253")
     assert shared.lan.server_leases() == {inside["mac"]: answer.address}
     assert answer.json["dns"] == {"nameservers": ["172.16.91.2"]}
     shared.lan.host.run(f"ping -c 1 -W 1 {answer.address}")

@@ -25,16 +25,21 @@ def uplink(lan: Lan, words: str, *, crash_after: int | None = None, check: bool 
 
 
 def everything(lan: Lan) -> dict[str, Any]:
-    """Links, addresses with flags, routes of all tables, rules and sysctls of the node; lifetimes and indexes left out."""
+    """Links, addresses with flags, routes of all tables, rules, sysctls; lifetimes and indexes left out."""
     node = lan.node
+    told = ("address", "mtu", "master", "operstate", "flags", "promiscuity")
     links = json.loads(node.run("ip -j -d addr").stdout)
     return {
         "links": {
-            link["ifname"]: {key: link.get(key) for key in ("address", "mtu", "master", "operstate", "flags", "promiscuity")}
+            link["ifname"]: {key: link.get(key) for key in told}
             for link in links
         },
         "addresses": {link["ifname"]: [_plain(address) for address in link["addr_info"]] for link in links},
-        "routes": sorted(_route(line) for family in (4, 6) for line in node.run(f"ip -{family} route show table all").stdout.splitlines()),
+        "routes": sorted(
+            _route(line)
+            for family in (4, 6)
+            for line in node.run(f"ip -{family} route show table all").stdout.splitlines()
+        ),
         "rules": [line for family in (4, 6) for line in node.run(f"ip -{family} rule").stdout.splitlines()],
         "sysctls": node.run("sh -c 'cd /proc/sys/net; grep -r . ipv4/conf/eth0 ipv4/conf/all ipv6/conf/eth0 2>/dev/null"
                             " | grep -v stable_secret | sort'").stdout.splitlines(),
@@ -127,7 +132,7 @@ class Stream:
         assert self._client.stdout is not None and self._client.stdout.readline() == "ready\n"
         return self
 
-    def __exit__(self, *_: object) -> None:
-        out, _ = self._client.communicate("stop\n", timeout=10)
-        self.echoed = int(out or 0)
+    def __exit__(self, *_why: object) -> None:
+        said, _error = self._client.communicate("stop\n", timeout=10)
+        self.echoed = int(said or 0)
         self._server.communicate(timeout=10)

@@ -1,0 +1,97 @@
+"""A node whose own address comes from DHCP: its lease is renewed after the migration, and given back by a rollback."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.lan import Lan, until
+from tests.lab.uplink.rig import STATE, uplink
+
+LEASE_S = 8
+UDHCPD = f"""\
+start 172.16.91.128
+end 172.16.91.253
+interface eth0
+min_lease 1
+max_leases 100
+lease_file /run/udhcpd.leases
+pidfile /run/udhcpd.pid
+option subnet 255.255.255.0
+option router 172.16.91.2
+option lease {LEASE_S}
+static_lease {Lan.NODE_MAC} 172.16.91.10
+"""
+DHCLIENT = "dhclient -4 -v -lf /run/dhclient.leases -pf /run/dhclient.pid eth0"
+
+
+@pytest.fixture
+def lan() -> Iterator[Lan]:
+    """The node got .10 from a server that grants eight seconds, by dhclient; an agent runs."""
+    with Lan(serve=False) as made:
+        router, node = made.router, made.node
+        router.run("sh -c 'cat >/run/udhcpd.conf; : >/run/udhcpd.leases'", stdin=UDHCPD)
+        server = router.spawn("udhcpd -f /run/udhcpd.conf")
+        until(lambda: ":67 " in router.run("ss -Hlun").stdout, what="udhcpd listens")
+        # dhclient's script writes to /etc: on a copy that vanishes with the machine
+        copy = "lowerdir=/etc,upperdir=/run/up,workdir=/run/work"
+        node.run(f"sh -c 'mkdir /run/up /run/work; mount -t overlay -o {copy} etc /etc'")
+        node.ip("addr flush dev eth0")
+        node.run(DHCLIENT)
+        agent = node.spawn(
+            f"{Path(sys.executable).with_name('brdhcpd')} --state-dir {STATE} --log-format json"
+        )
+        until(
+            lambda: node.run("test -S /run/brdhcp/agent.sock", check=False).returncode == 0,
+            what="the agent listens",
+        )
+        try:
+            yield made
+        finally:
+            made.close()
+            server.wait()
+            agent.wait()
+
+
+def left(lan: Lan, dev: str) -> int:
+    """Seconds that the node's address on ``dev`` still has; 0 when it is not there."""
+    for link in json.loads(lan.node.run("ip -j -4 addr").stdout):
+        for address in link["addr_info"]:
+            if (link["ifname"], address["local"]) == (dev, "172.16.91.10"):
+                return int(address["valid_life_time"])
+    return 0
+
+
+def test_the_nodes_lease_outlives_its_expiry_on_the_bridge_and_dhclient_is_back_after_a_rollback(
+    lan: Lan,
+) -> None:
+    assert 0 < left(lan, "eth0") <= LEASE_S
+    uplink(lan, "migrate --confirm-within 60 --persist none")
+    uplink(lan, "confirm")
+    assert not lan.node.run("pgrep -x -r S dhclient", check=False).stdout
+    rises = 0
+    before = left(lan, "mybr0")
+    assert before > 0
+
+    def past_expiry() -> bool:
+        nonlocal rises, before
+        now = left(lan, "mybr0")
+        assert now > 0, "the node lost its address"
+        rises += now > before
+        before = now
+        return rises >= 3
+
+    # Three renewals, each at half of eight seconds: well past the end of the lease that dhclient had.
+    until(past_expiry, within=30, what="the lease is renewed for the third time")
+    lan.host.run("ping -c 1 -W 1 172.16.91.10")
+    uplink(lan, "rollback")
+    assert lan.node.run("pgrep -x -r S dhclient").stdout
+    assert left(lan, "eth0") > 0
+    assert left(lan, "mybr0") == 0
+    record = f"{STATE}/uplink/node-lease.json"
+    assert lan.node.run(f"test -e {record}", check=False).returncode
+    lan.host.run("ping -c 1 -W 1 172.16.91.10")

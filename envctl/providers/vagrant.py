@@ -99,7 +99,7 @@ class Virtual(Provider):
         from envctl.box import build
 
         box = build(progress=lambda _line: None)
-        driver = self._driver()
+        driver = self.driver()
         if driver.has_box(box.name, box.version):
             return f"{box.name} {box.version}"
         driver.add_box(box.metadata)
@@ -109,7 +109,7 @@ class Virtual(Provider):
         accelerator = vagrant_check.driver()
         how = "KVM" if accelerator == "kvm" else "emulated"
         if self._domain_state() != "running":
-            self._driver().up(provider="libvirt", provision=False)
+            self.driver().up(provider="libvirt", provision=False)
         self.master().run("true", timeout=60)
         return f"{self.config.nodes.master}, {how}"
 
@@ -119,7 +119,8 @@ class Virtual(Provider):
     def _step(self, name: str) -> Callable[[], str]:
         return lambda: GuestStep(name).run(self.master())
 
-    def _driver(self) -> Driver:
+    def driver(self) -> Driver:
+        """Vagrant, for this environment."""
         ground = self._ground()
         known = {"ENVCTL_DNS_HOST": f"{INTERNET.ip} {INTERNET_NAME}"} if ground.holder else {}
         return Driver(ground, self.state, vagrant_settings.of_vagrant(self.config) | known)
@@ -130,7 +131,7 @@ class Virtual(Provider):
             self._master = None
         ground = vagrant_ground.find(self.config.name)
         if ground and not ground.holder and self.state.is_dir():
-            self._driver().destroy()
+            self.driver().destroy()
             script = Path(__file__).parents[2] / "provision/libvirt/network.sh"
             ground.run(str(script), "remove", env=vagrant_settings.of_vagrant(self.config))
         vagrant_ground.remove(self.config.name)
@@ -264,18 +265,18 @@ class Virtual(Provider):
     def halt(self) -> None:
         """Shut the machine down in order; :meth:`create` or :meth:`power_on` starts it again."""
         self.master().close()
-        self._driver().halt()
+        self.driver().halt()
 
     def suspend(self) -> None:
         """Put the machine's memory to disk; :meth:`resume` goes on where it stopped."""
         self.master().close()
-        self._driver().suspend()
+        self.driver().suspend()
 
     def resume(self) -> SshNode:
         """Go on after :meth:`suspend`, or start after :meth:`halt`."""
         if self._domain_state() == "running":
             return self.master()
-        self._driver().resume()
+        self.driver().resume()
         return self.power_on()
 
     def snapshot(self, verb: str, name: str) -> str:

@@ -7,7 +7,7 @@ guest=${1:?which guest}
 home=/usr/local/lib/envctl
 uploaded=${2:-/tmp/envctl}
 install -d "$home" /etc/envctl
-rm -rf "$home/steps" "$home/guest" "$home/wheels" "$home/kubernetes"
+rm -rf "$home/steps" "$home/guest" "$home/wheels" "$home/kubernetes" "$home/stamp"
 cp -r "$uploaded/provision/steps" "$uploaded/provision/kubernetes" "$home/"
 cp -r "$uploaded/provision/$guest" "$home/guest"
 cp "$uploaded/provision/lock.json" "$home/"

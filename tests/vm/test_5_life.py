@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from envctl.provision.steps import lock
 from tests.vm import until
 from tests.vm.conftest import LEASE_S, Machine
 
@@ -68,3 +69,15 @@ def test_leases_of_pods_and_of_the_node_are_renewed_past_their_expiry(vm: Machin
     until(all_renewed, within=4 * LEASE_S, what="the renewal of every lease past its first expiry", pause=2)
     assert all(reached(vm, pod.address) for pod in pods)
     assert vm.ready()
+
+
+def test_vagrant_alone_finds_every_step_done(vm: Machine) -> None:
+    """`vagrant provision`, which plain `vagrant up` runs, sends the same scripts and finds nothing left to do."""
+    before = vm.network()
+    driver = vm.provider.driver()
+    start = driver.log.stat().st_size
+    driver.provision(vm_name="master")
+    said = driver.log.read_text(errors="replace")[start:]
+    for step in lock()["guests"]["debian12"]["steps"]:
+        assert f"{step}: was done" in said, said[-2000:]
+    assert vm.network() == before

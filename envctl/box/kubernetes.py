@@ -37,46 +37,43 @@ def build(apt: Apt, home: Path, folder: Path) -> None:
     work = home / "work"
     shutil.rmtree(work, ignore_errors=True)
     tree = work / "src/k8s.io/kubernetes"
+    _unpack(apt, work, tree)
+    _compile(work, tree, home / "cache")
+    binaries = folder / "bin"
+    binaries.mkdir()
+    for name in COMMANDS:
+        shutil.copy(tree / "_output/local/bin/linux/amd64" / name, binaries / name)
+    source = tree / "build/pause/linux/pause.c"
+    run(["gcc", "-Os", "-static", f"-DVERSION=v{PAUSE}", "-o", binaries / "pause", source])
+    # A memory-corrupting build shows itself here, in a second, and not in a guest minutes later.
+    defaults = ["config", "print", "init-defaults", "--component-configs", "KubeletConfiguration"]
+    run([binaries / "kubeadm", *defaults])
+    shutil.rmtree(work)
+
+
+def _unpack(apt: Apt, work: Path, tree: Path) -> None:
     tree.parent.mkdir(parents=True)
     dsc = apt.fetch_source("kubernetes", work)
     run(["dpkg-source", "--no-check", "-x", dsc, tree], cwd=work)
     shutil.rmtree(tree / VENDORED)
     shutil.copytree(REFLECT2, tree / VENDORED)
+
+
+def _compile(work: Path, tree: Path, cache: Path) -> None:
     # Kubernetes' own scripts put the compiler's cache here, whatever GOCACHE says.
     compiled = tree / "_output/local/go/cache"
     compiled.parent.mkdir(parents=True)
-    (home / "cache").mkdir(exist_ok=True)
-    compiled.symlink_to(home / "cache")
-    run(
-        ["nice", "-n", "19", "make", "WHAT=" + " ".join(f"cmd/{name}" for name in COMMANDS)],
-        cwd=tree,
-        env={
-            "GOPATH": str(work),
-            "GOFLAGS": "",
-            "CGO_ENABLED": "0",
-            "KUBE_GIT_VERSION": VERSION,
-            "KUBE_GIT_MAJOR": "1",
-            "KUBE_GIT_MINOR": "20",
-            "KUBE_GIT_COMMIT": "unknown",
-            "KUBE_GIT_TREE_STATE": "archive",
-        },
-    )
-    binaries = folder / "bin"
-    binaries.mkdir()
-    for name in COMMANDS:
-        shutil.copy(tree / "_output/local/bin/linux/amd64" / name, binaries / name)
-    run(
-        [
-            "gcc",
-            "-Os",
-            "-static",
-            f"-DVERSION=v{PAUSE}",
-            "-o",
-            binaries / "pause",
-            tree / "build/pause/linux/pause.c",
-        ]
-    )
-    # A memory-corrupting build shows itself here, in a second, and not in a guest minutes later.
-    defaults = ["config", "print", "init-defaults", "--component-configs", "KubeletConfiguration"]
-    run([binaries / "kubeadm", *defaults])
-    shutil.rmtree(work)
+    cache.mkdir(exist_ok=True)
+    compiled.symlink_to(cache)
+    environment = {
+        "GOPATH": str(work),
+        "GOFLAGS": "",
+        "CGO_ENABLED": "0",
+        "KUBE_GIT_VERSION": VERSION,
+        "KUBE_GIT_MAJOR": "1",
+        "KUBE_GIT_MINOR": "20",
+        "KUBE_GIT_COMMIT": "unknown",
+        "KUBE_GIT_TREE_STATE": "archive",
+    }
+    what = "WHAT=" + " ".join(f"cmd/{name}" for name in COMMANDS)
+    run(["nice", "-n", "19", "make", what], cwd=tree, env=environment)

@@ -18,8 +18,16 @@ up: install ## the lab: nodes, plugin, migration, pods, verification
 down: ## remove the lab; nothing is left
 	@$(BIN)/envctl down
 
-test: install ## lint, types, unit ring, lab ring, acceptance suite against a lab
-	@$(BIN)/python -m pytest tests/unit tests/lab
+test: install install-docs ## lint, types, unit ring, lab ring, acceptance suite against a lab
+	@$(BIN)/python -m pytest tests/unit tests/lab tests/docs
+
+install-docs: install ## what the site and the tests of pictures need: Graphviz, a browser, the generator
+	@PACKAGES=provision/packages.docs provision/install.sh
+	@$(BIN)/python -c 'import furo, myst_parser' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
+
+docs: install-docs ## the documentation as a site, in ./site; strict: a dead link or a lost page fails
+	@$(BIN)/python -m sphinx -E -W --keep-going -q -b html -d build/docs docs site
+	@echo site/index.html
 
 install-vm: install ## what virtual machines need: hypervisor, Vagrant, the tools that make a box
 	@PACKAGES=provision/packages.vm provision/install.sh
@@ -43,4 +51,4 @@ fuzz: install ## coverage-guided fuzzing of what reads from the LAN and from the
 clean: ## remove the virtual environment and what was built
 	@rm -rf $(VENV) build dist site plugin/build *.egg-info plugin/*.egg-info
 
-.PHONY: install-vm box test-vm help install up down test clean
+.PHONY: docs install-docs install-vm box test-vm help install up down test clean

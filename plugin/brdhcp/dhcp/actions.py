@@ -75,7 +75,10 @@ def request(client: Client, fact: Fact, now: float) -> Outcome:
     chosen, effects = request_again(chosen, fact, now)
     if client.policy.probe is not ProbeKind.FAST:
         return chosen, effects
-    probing = replace(chosen, probed=1, probe_until=now + client.policy.probe_wait(1, 0))
+    # A LAN, or a machine, that was slow to bring the offer is as slow to bring the answer to a probe.
+    shortest = client.policy.probe_wait(1, 0)
+    wait = max(shortest, min(2 * (now - client.started_at), 10 * shortest))
+    probing = replace(chosen, probed=1, probe_until=now + wait)
     return probing, (*effects, Probe(fact.lease.address.ip))
 
 

@@ -53,8 +53,9 @@ class Policy:
     so long is a lease verified before it is simply used on. ``requests``: DHCPREQUESTs per offer.
     ``decline_wait_s``: the pause after DHCPDECLINE, ten seconds at least says RFC 2131 §3.1; while somebody
     waits for an address it is shortened to an eighth of the patience that is left. ``fast_probe_s``: how long
-    the one probe of ``fast`` waits for an answer; it goes out together with the DHCPREQUEST, so the exchange
-    is part of the wait. ``resume_spread_s``: renewals that are overdue when a client is resumed are spread
+    the one probe of ``fast`` waits for an answer at least (twice as long as the offer took, where that is
+    more, up to ten times this); it goes out together with the DHCPREQUEST, so the exchange is part of the
+    wait. ``resume_spread_s``: renewals that are overdue when a client is resumed are spread
     over so long, so that a restart with a thousand leases is no stampede.
     """
 

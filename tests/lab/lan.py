@@ -32,10 +32,13 @@ class Machine:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        holding = "unshare --net --mount --uts --pid --fork --kill-child --mount-proc"
+        ready = (
+            "mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && mkdir -p /run/netns"
+            ' && hostname "$0" && ip link set lo up && echo ready && exec sleep infinity'
+        )
         self._unshare = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc",
-             "sh", "-c", "mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && mkdir -p /run/netns"
-             ' && hostname "$0" && ip link set lo up && echo ready && exec sleep infinity', name],
+            ["setpriv", "--pdeathsig", "KILL", *holding.split(), "sh", "-c", ready, name],
             stdout=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         assert self._unshare.stdout is not None
@@ -55,7 +58,9 @@ class Machine:
             env=None if env is None else {**os.environ, **env}, check=False,
         )  # fmt: skip
         if check and done.returncode:
-            raise AssertionError(f"{self.name}: {command}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+            raise AssertionError(
+                f"{self.name}: {command}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+            )
         return done
 
     def spawn(self, command: str, **popen: object) -> subprocess.Popen[str]:
@@ -91,7 +96,7 @@ def cable(a: Machine, a_dev: str, b: Machine, b_dev: str, *, a_mac: str = "", b_
 
 
 class Lan:
-    """172.16.91.0/24 of DESIGN: a switch, the workstation .1, a router .2 whose dnsmasq serves DHCP from .254, a node .10.
+    """172.16.91.0/24: a switch, the workstation .1, a router .2 whose dnsmasq serves DHCP from .254, a node .10.
 
     ``dnsmasq`` adds options to the server (``--dhcp-range`` replaces the one below); ``serve=False`` leaves it out.
     """
@@ -104,7 +109,9 @@ class Lan:
             self.switch, self.host, self.router, self.node = (
                 self._stack.enter_context(Machine(name)) for name in ("switch", "host", "router", "master")
             )
-            self.switch.ip("link add lan type bridge stp_state 0 forward_delay 0 mcast_snooping 0", "link set lan up")
+            self.switch.ip(
+                "link add lan type bridge stp_state 0 forward_delay 0 mcast_snooping 0", "link set lan up"
+            )
             for machine, mac in ((self.host, ""), (self.router, ""), (self.node, self.NODE_MAC)):
                 cable(self.switch, f"to-{machine.name}", machine, "eth0", b_mac=mac)
                 self.switch.ip(f"link set dev to-{machine.name} master lan")
@@ -124,10 +131,12 @@ class Lan:
         """Start the DHCP server on the router and wait until it listens; ``ping``: it tries addresses by ping first."""
         argv = [
             "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--bind-interfaces",
-            "--interface=eth0", "--dhcp-authoritative", *(() if ping else ("--no-ping",)), f"--dhcp-leasefile={self.LEASES}",
-            "--user=root", "--pid-file=/run/dnsmasq.pid", "--log-dhcp", "--log-facility=/run/dnsmasq.log", "--dhcp-option=option:router,172.16.91.2",
-            "--dhcp-option=option:dns-server,172.16.91.2", *extra,
+            "--interface=eth0", "--dhcp-authoritative", f"--dhcp-leasefile={self.LEASES}", "--user=root",
+            "--pid-file=/run/dnsmasq.pid", "--log-dhcp", "--log-facility=/run/dnsmasq.log",
+            "--dhcp-option=option:router,172.16.91.2", "--dhcp-option=option:dns-server,172.16.91.2", *extra,
         ]  # fmt: skip
+        if not ping:
+            argv.append("--no-ping")
         if not any(option.startswith("--dhcp-range") for option in extra):
             argv.append(f"--dhcp-range=172.16.91.128,172.16.91.253,{lease_s}")
         self.server = self.router.spawn(shlex.join(argv))

@@ -46,11 +46,8 @@ do_it() {
         install -m 644 "$unit" /etc/systemd/system/
     done
     systemctl daemon-reload
-    systemctl enable --quiet brdhcpd
+    systemctl enable --quiet brdhcpd brdhcp-uplink-boot
     systemctl restart brdhcpd
-    if [[ -e /etc/systemd/system/brdhcp-boot-guard.service ]]; then
-        systemctl enable --quiet brdhcp-boot-guard
-    fi
     if [[ -n "${CNI_CONF:-}" ]]; then
         printf '%s\n' "$CNI_CONF" >"$conf.new"
     else

@@ -28,7 +28,7 @@ hundredfold.
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 
 
-class Malformed(ValueError):  # noqa: N818 - it says what the bytes are
+class Malformed(ValueError):
     """Bytes from the LAN that are not what they claim to be; the message says where and why."""
 
 

@@ -24,7 +24,7 @@ KEPT_OCTETS = 1024
 """Octets of options without a field of their own that one lease may keep."""
 
 
-class Unusable(ValueError):  # noqa: N818 - it says what the lease is
+class Unusable(ValueError):
     """A message that offers or grants what cannot be used; the message says what and why."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from envctl.cli import configuration, inside, lifecycle, machine, stories
+from envctl.cli import configuration, inside, lifecycle, machine, stories, watching
 
 app = typer.Typer(
     name="envctl",
@@ -52,6 +52,7 @@ app.command("exec", rich_help_panel=USE, context_settings=ANYTHING)(inside.exec_
 app.command(rich_help_panel=USE, context_settings=ANYTHING)(machine.ssh)
 app.command(rich_help_panel=USE, context_settings=ANYTHING)(machine.kubectl)
 app.command(rich_help_panel=USE)(inside.logs)
+app.command(rich_help_panel=USE)(watching.capture)
 app.command(rich_help_panel=USE)(stories.reproduce)
 app.command(rich_help_panel=KEEP)(inside.doctor)
 app.add_typer(machine.boxes, name="box", rich_help_panel=KEEP)

@@ -1,0 +1,171 @@
+"""Captures on several machines at once, as one stream of frames: tcpdump where the interface is, everything else here.
+
+Works on every node that runs commands, over ssh too: tcpdump writes pcap to its standard output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING
+
+from envctl.errors import EnvctlError, UsageError
+from envctl.packets import words
+from envctl.pcapng import Frame, PcapStream
+from envctl.providers.lab import Lab
+
+if TYPE_CHECKING:
+    from envctl.node import Node
+    from envctl.providers.base import Provider
+
+DHCP = "udp port 67 or udp port 68"
+QUIET_S = 0.2
+START_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An interface of a machine or a pod; ``name`` is how captures call it, ``master:eth0``."""
+
+    node: Node
+    device: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.node.name}:{self.device}"
+
+
+def places(provider: Provider, where: Sequence[str]) -> list[Place]:
+    """``host``, the name of the NIC, the name of the bridge, ``pod`` (every pod) or a pod's name. Raises UsageError."""
+    config = provider.config
+    nic, bridge = config.uplink.interface, config.bridge
+    pods = {pod.name: pod for pod in provider.pod_list() if pod.running}
+    found: list[Place] = []
+    for word in where or ("host", nic, bridge):
+        if word == "host":
+            found.append(Place(provider.host(), "eth0"))
+        elif word in (nic, bridge):
+            found += [Place(node, word) for node in provider.nodes() if _has(node, word)]
+        elif word == "pod" or word in pods:
+            if not isinstance(provider, Lab):
+                raise UsageError(
+                    "captures inside pods need the lab",
+                    hint=f"A pod's frames are also on {bridge}: --where {bridge}",
+                )
+            found += [Place(provider.pod_node(name), "eth0") for name in pods if word in ("pod", name)]
+        else:
+            raise UsageError(
+                f"there is no {word} to capture on",
+                hint=f"There are: host, {nic}, {bridge}, pod, {', '.join(pods)}",
+            )
+    if not found:
+        raise UsageError(
+            "there is nothing to capture on", cause=f"no interface is there for {', '.join(where)}"
+        )
+    return found
+
+
+def _has(node: Node, device: str) -> bool:
+    return node.run("test -e %s", f"/sys/class/net/{device}", check=False).exit_status == 0
+
+
+@dataclass(slots=True)
+class _Source:
+    place: Place
+    process: subprocess.Popen[bytes]
+    out: IO[bytes]
+    stream: PcapStream = field(default_factory=PcapStream)
+
+
+class Recorder:
+    """tcpdumps on ``places``, from the moment that all of them listen. A context manager; :meth:`frames` reads."""
+
+    def __init__(self, places: Sequence[Place], expression: str = "") -> None:
+        self._sources: list[_Source] = []
+        self._late: list[Frame] = []
+        try:
+            for place in places:
+                self._sources.append(_start(place, expression))
+            for source in self._sources:
+                _listening(source)
+        except BaseException:
+            self.close()
+            raise
+
+    def frames(self, until: float | None = None, stop: int | None = None) -> Iterator[Frame]:
+        """Frames as they come, until the monotonic time ``until``, or until the descriptor ``stop`` is readable."""
+        open_ones = {source.out.fileno(): source for source in self._sources}
+        while open_ones:
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                return
+            ready, _, _ = select.select([*open_ones, *([stop] if stop is not None else [])], [], [], left)
+            if stop in ready:
+                return
+            for descriptor in ready:
+                frames = _read(open_ones[descriptor])
+                if frames is None:
+                    del open_ones[descriptor]
+                else:
+                    yield from frames
+
+    def rest(self) -> Iterator[Frame]:
+        """Frames that are on their way: reads until nothing has come for a moment."""
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            got = list(self.frames(until=time.monotonic() + QUIET_S))
+            yield from got
+            if not got:
+                return
+
+    def close(self) -> None:
+        """All tcpdumps have ended."""
+        for source in self._sources:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(source.process.pid, signal.SIGTERM)
+            source.process.wait()
+            for stream in (source.process.stdout, source.process.stderr):
+                if stream is not None:
+                    stream.close()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _start(place: Place, expression: str) -> _Source:
+    command = "exec tcpdump -n -U -s 0 --immediate-mode -w - -i %s %s"
+    process = subprocess.Popen(
+        place.node.argv(command, place.device, expression or "ip or not ip"), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
+    )  # fmt: skip
+    assert process.stdout is not None
+    return _Source(place, process, process.stdout)
+
+
+def _listening(source: _Source) -> None:
+    errors = source.process.stderr
+    assert errors is not None
+    said = b""
+    while b"listening on" not in said:
+        line = errors.readline()
+        said += line
+        if not line:
+            cause = said.decode(errors="replace").strip()
+            raise EnvctlError(f"tcpdump on {source.place.name} ended at once", cause=cause)
+
+
+def _read(source: _Source) -> list[Frame] | None:
+    data = os.read(source.out.fileno(), 1 << 16)
+    if not data:
+        return None
+    name = source.place.name
+    return [Frame(name, at, frame, words(frame)) for at, frame in source.stream.feed(data)]

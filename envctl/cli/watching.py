@@ -1,0 +1,120 @@
+"""``capture``: frames of several machines in one file for Wireshark, and DHCP in words while it happens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from envctl.cli.lifecycle import existing
+from envctl.cli.options import File, Name, Output, config
+from envctl.cli.output import Format, emit, err, out
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envctl.pcapng import Frame
+
+MOMENT_NS = 500_000_000
+KINDS = {"DHCPACK": "green", "DHCPOFFER": "cyan", "DHCPNAK": "bold red", "DHCPDECLINE": "bold red"}
+
+
+def capture(
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            "-w",
+            metavar="PLACE",
+            help="host, the NIC (eth0), the bridge (mybr0), pod, or a pod's name; repeat it for several."
+            "  [default: host, NIC and bridge of every node]",
+        ),
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option("--write", metavar="FILE", help="Write it there.  [default: ./NAME.pcapng]")
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--for", metavar="SECONDS", min=0.1, help="How long.  [default: until Ctrl-C]"),
+    ] = None,
+    expression: Annotated[
+        str, typer.Option("--filter", metavar="EXPR", help="As for tcpdump.  [default: everything]")
+    ] = "",
+    each: Annotated[
+        bool,
+        typer.Option("--each", help="Tell a packet at every place that it comes by, not only at the first."),
+    ] = False,
+    file: File = None,
+    name: Name = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Capture on several machines at once into a pcapng file, and tell DHCP and ARP in words meanwhile."""
+    from envctl.capture import Recorder, places
+    from envctl.environment import provider_of
+    from envctl.pcapng import Writer
+
+    provider = existing(provider_of(config(file, name)))
+    chosen = places(provider, where or ())
+    target = (write or Path(f"{provider.config.name}.pcapng")).absolute()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    told: list[dict[str, Any]] = []
+    count, first = 0, First()
+    with target.open("wb") as pcapng, Recorder(chosen, expression) as recorder:
+        writer = Writer(pcapng, [(place.name, f"{place.device} of {place.node.name}") for place in chosen])
+        err().print(f"listening on {', '.join(place.name for place in chosen)}; Ctrl-C ends", style="dim")
+        for frame in _until(recorder.frames(None if seconds is None else time.monotonic() + seconds)):
+            writer.write(frame)
+            count += 1
+            if frame.comment and (each or first.sighting(frame)):
+                told.append(_as_data(frame))
+                _tell(told[-1], output)
+    err().print(f"{count} frames in {target}", style="dim", soft_wrap=True)
+    if output is Format.YAML:
+        emit(told, output, lambda _width: "")
+
+
+class First:
+    """Knows a packet again that comes by a second place: the same bytes within a moment."""
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, tuple[str, int]] = {}
+
+    def sighting(self, frame: Frame) -> bool:
+        """Whether this is the first place; at the same place again it is another packet."""
+        where, at = self._seen.get(frame.data, ("", 0))
+        again = where not in ("", frame.where) and abs(frame.time_ns - at) < MOMENT_NS
+        if not again:
+            self._seen[frame.data] = (frame.where, frame.time_ns)
+        return not again
+
+
+def _until(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Ctrl-C is the ordinary end of a capture."""
+    with contextlib.suppress(KeyboardInterrupt):
+        yield from frames
+
+
+def _as_data(frame: Frame) -> dict[str, Any]:
+    at = datetime.fromtimestamp(frame.time_ns / 1e9).astimezone()
+    return {"time": at.isoformat(timespec="microseconds"), "where": frame.where, "words": frame.comment}
+
+
+def _tell(said: dict[str, Any], output: Format) -> None:
+    if output is Format.JSON:
+        sys.stdout.write(json.dumps(said, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    elif output is Format.TABLE:
+        kind, _, words = said["words"].partition(": ")
+        clock = said["time"][11:23]
+        line = Text.assemble(
+            (clock, "dim"), f"  {said['where']:<16}", (f"{kind:<13}", KINDS.get(kind, "bold")), words
+        )
+        out().print(line, soft_wrap=True)

@@ -27,6 +27,8 @@ class Dhcp:
     from_server: bool
     server: str
     words: str
+    name: str = ""
+    """The host name that the client sent along (option 12)."""
 
 
 def dhcp(frame: bytes) -> Dhcp | None:

@@ -8,7 +8,10 @@ again.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from envctl.errors import EnvctlError
@@ -16,6 +19,7 @@ from envctl.errors import EnvctlError
 if TYPE_CHECKING:
     from envctl.config import Config
     from envctl.node import Completed, Node
+    from envctl.probe import Watch
 
 
 class MigrationError(EnvctlError):
@@ -42,10 +46,11 @@ def migrate(node: Node, host: Node, config: Config) -> dict[str, Any]:
     Raises MigrationError when the node refuses, or is not reached afterwards; its guard restores the uplink
     then.
     """
-    done = node.run(
-        "brdhcpctl uplink migrate --nic %s --bridge %s --confirm-within %s -o json",
-        config.uplink.interface, config.bridge, config.uplink.confirm_s, check=False, timeout=60,
-    )  # fmt: skip
+    with _watched(node, host) as watch:
+        done = node.run(
+            "brdhcpctl uplink migrate --nic %s --bridge %s --confirm-within %s -o json",
+            config.uplink.interface, config.bridge, config.uplink.confirm_s, check=False, timeout=60,
+        )  # fmt: skip
     if done.exit_status:
         raise MigrationError(f"{node.name}: the uplink was not migrated", cause=_said(done))
     if not reaches(host, node.address):
@@ -57,7 +62,24 @@ def migrate(node: Node, host: Node, config: Config) -> dict[str, Any]:
     confirmed = node.run("brdhcpctl uplink confirm -o json", check=False)
     if confirmed.exit_status:
         raise MigrationError(f"{node.name}: the migration could not be confirmed", cause=_said(confirmed))
+    if watch is not None:
+        from envctl import history
+
+        history.remember(config, f"migration-{node.name}", {"node": node.name, **dataclasses.asdict(watch)})
     return dict(done.json())
+
+
+@contextlib.contextmanager
+def _watched(node: Node, host: Node) -> Iterator[Watch | None]:
+    """Ping the node meanwhile, where the workstation is a namespace of this machine; None elsewhere."""
+    from envctl.node import NamespaceNode
+    from envctl.probe import watching
+
+    if not isinstance(host, NamespaceNode) or not reaches(host, node.address):
+        yield None
+        return
+    with watching(host, node.address) as watch:
+        yield watch
 
 
 def rollback(node: Node) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.text import Text
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from envctl.plan import Note
     from envctl.providers.base import Provider
     from envctl.verify import Report
+
+T = TypeVar("T")
 
 
 def up(
@@ -38,6 +40,7 @@ def up(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the steps and do nothing.")] = False,
 ) -> None:
     """Make the environment, install the plugin, migrate the uplink, plug in pods, verify. Again: converge."""
+    from envctl import history
     from envctl.apply import execute
     from envctl.environment import observe, provider_of
     from envctl.show import tables
@@ -47,7 +50,7 @@ def up(
 
     start = time.monotonic()
     provider = provider_of(config(file, name, by, guest))
-    plan = up_plan(provider, _suite(provider) if verify else None)
+    plan = up_plan(provider, suite(provider) if verify else None)
     if dry_run:
         described = [step.describe() for step in plan]
         emit(described, output, lambda _width: tables.steps(described))
@@ -68,6 +71,7 @@ def up(
         "environment": dataclasses.asdict(facts),
         "verification": report.as_data() if report else None,
     }
+    history.remember(provider.config, "up", data)
     emit(data, output, lambda width: tables.summary(facts, results, report, width, _flags(file, name)))
 
 
@@ -77,7 +81,9 @@ def _flags(file: str | None, name: str | None) -> str:
     return (f" -f {file}" if file and file != "-" else "") + said
 
 
-def _suite(provider: Provider) -> Callable[[Note], Report]:
+def suite(provider: Provider) -> Callable[[Note], Report]:
+    """The acceptance suite against an environment, to be run."""
+
     def run(note: Note) -> Report:
         from envctl.verify import run_suite
 
@@ -121,7 +127,7 @@ def verify(
     from envctl.verify import run_suite
 
     provider = existing(provider_of(config(file, name)))
-    report = _with_status(lambda note: run_suite(provider, note, select))
+    report = with_status(lambda note: run_suite(provider, note, select))
     emit(report.as_data(), output, lambda _width: tables.checks(report))
     if not report.checks:
         raise typer.BadParameter(f"no check matches {select!r}")
@@ -186,7 +192,8 @@ def existing(provider: Provider) -> Provider:
     return provider
 
 
-def _with_status(run: Callable[[Note], Report]) -> Report:
+def with_status(run: Callable[[Note], T]) -> T:
+    """Run something that tells what it is doing; shown in a terminal, one line that changes."""
     console = err()
     if not console.is_terminal:
         return run(lambda _text: None)

@@ -1,4 +1,4 @@
-"""``capture``: frames of several machines in one file for Wireshark, and DHCP in words while it happens."""
+"""``capture`` and ``report``: what is on the wires, and all there is to say, to keep or to send to somebody."""
 
 from __future__ import annotations
 
@@ -118,3 +118,48 @@ def _tell(said: dict[str, Any], output: Format) -> None:
             (clock, "dim"), f"  {said['where']:<16}", (f"{kind:<13}", KINDS.get(kind, "bold")), words
         )
         out().print(line, soft_wrap=True)
+
+
+def report(
+    write: Annotated[
+        Path | None, typer.Option("--write", metavar="FILE", help="Write it there.  [default: ./NAME.html]")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option(help="Run the acceptance suite, and capture DHCP meanwhile.")
+    ] = True,
+    captured: Annotated[
+        Path | None,
+        typer.Option("--capture", metavar="FILE", help="Show the DHCP of this pcapng file instead."),
+    ] = None,
+    file: File = None,
+    name: Name = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Write one HTML page about the environment that needs no network: pictures, times, DHCP, pods, checks, logs."""
+    from envctl.cli.lifecycle import suite, with_status
+    from envctl.environment import provider_of
+    from envctl.report.gather import gather
+    from envctl.report.page import render
+
+    provider = existing(provider_of(config(file, name)))
+    frames = _frames(captured) if captured else None
+    gathered = with_status(lambda note: gather(provider, suite(provider) if verify else None, note, frames))
+    target = (write or Path(f"{provider.config.name}.html")).absolute()
+    target.write_text(render(gathered), encoding="utf-8")
+    data = {"file": str(target), "exchanges": len(gathered.exchanges)}
+    if gathered.verification is not None:
+        data["passed"] = gathered.verification.passed
+    emit(data, output, lambda _width: Text(str(target)))
+
+
+def _frames(path: Path) -> list[Frame]:
+    from envctl.errors import UsageError
+    from envctl.pcapng import FormatError, read
+
+    try:
+        with path.open("rb") as file:
+            return list(read(file))
+    except (OSError, FormatError) as error:
+        raise UsageError(
+            f"{path} cannot be read", cause=str(error), hint="envctl capture writes such files."
+        ) from error

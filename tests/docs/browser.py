@@ -41,6 +41,12 @@ class Browser:
         complaints = COMPLAINT.findall(shot.stderr) + COMPLAINT.findall(dumped.stderr)
         return Seen(dumped.stdout, complaints, picture)
 
+    def printed(self, page: Path) -> Path:
+        """The page as it goes to a printer."""
+        pdf = self.folder / f"{page.stem}.pdf"
+        self._run(page, f"--print-to-pdf={pdf}")
+        return pdf
+
     def _run(self, page: Path, *options: str) -> subprocess.CompletedProcess[str]:
         self._runs += 1
         profile = self.folder / f"profile-{self._runs}"

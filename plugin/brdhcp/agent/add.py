@@ -8,11 +8,12 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
 
-from brdhcp.agent import client, delegate, faults, ports, remove, sandbox
-from brdhcp.agent.attached import GRANTED, Attached, lease_json
+from brdhcp.agent import client, delegate, faults, ports, remove, sandbox, warm
+from brdhcp.agent.attached import GRANTED, Attached, lease_json, lease_of
 from brdhcp.agent.core import Core
 from brdhcp.agent.keeper import Keeper, clock
 from brdhcp.agent.sandbox import OpenPort, PodPort
@@ -35,6 +36,7 @@ class Add:
         self.netconf = netconf
         self.netns_fd = netns_fd
         self.stdin = stdin
+        self.ready: Attachment | None = None
         self.key = Key(network=netconf.name, container_id=request.container_id, if_name=request.if_name)
         self.record = Attachment(
             network=netconf.name, container_id=request.container_id, if_name=request.if_name
@@ -44,8 +46,9 @@ class Add:
         """The result of ADD (CNI SPEC, "ADD Success"). Raises ``CniError``."""
         self._require_namespace()
         await self._require_new()
-        self.record = await self._intent()
         async with AsyncExitStack() as undo:
+            self._take_ready(undo)
+            self.record = await self._intent()
             await self.core.save(self.record)
             undo.push_async_callback(self._shielded, self.core.forget, self.key)
             faults.point("add: intent on disk")
@@ -53,13 +56,33 @@ class Add:
                 self._ipam_only(undo) if self.request.role == "ipam" else self._bridge_and_ipam(undo)
             )
             undo.pop_all()
+        await self._restock()
         return result
+
+    def _take_ready(self, undo: AsyncExitStack) -> None:
+        """A lease that was taken ahead, if the configuration wants that and there is one: its MAC will be the pod's."""
+        if warm.wanted(self.netconf, self.request):
+            self.ready = self.core.warm.take(self.netconf)
+        if self.ready is not None:
+            self.netconf = replace(self.netconf, mac=self.ready.mac)
+            undo.push_async_callback(self._shielded, remove.remove, self.core, self.ready)
+
+    async def _restock(self) -> None:
+        if self.ready is not None:
+            await self.core.forget(self.ready.key)
+            self.netconf = replace(self.netconf, mac=None)
+        self.core.warm.refill(self.netconf, self.request)
 
     def _require_namespace(self) -> None:
         if self.netns_fd < 0:
             os.close(sandbox.open_path(self.request.netns))
             raise InvalidNamespace(
                 f"the shim could not open CNI_NETNS {self.request.netns!r}", "does it run as root?"
+            )
+        if not netns.is_network(self.netns_fd):
+            raise InvalidNamespace(
+                f"CNI_NETNS {self.request.netns!r} is not a network namespace",
+                "the runtime must name the pod's",
             )
         if sandbox.is_own(self.netns_fd):
             raise InvalidNamespace(
@@ -88,11 +111,14 @@ class Add:
             mac = netconf.mac or naming.pod_mac(request.container_id, request.if_name, netconf.name)
             bridge, veth = netconf.bridge.name, naming.veth_name(request.container_id, request.if_name)
         who = client.identity(netconf, request, mac).effective_client_id if netconf.dhcp else None
+        if self.ready is not None:
+            who = bytes.fromhex(self.ready.client_id)
         return self.record.replace(
             role=request.role, netns=request.netns, netns_identity=netns.identity(self.netns_fd),
             boot_id=sandbox.boot_id(), bridge=bridge, veth=veth, mac=mac, client_id=(who or b"").hex(),
             netconf=self.stdin.decode(), args=request.env.get("CNI_ARGS", ""), path=":".join(request.path),
-            pod=request.pod, hostname=netconf.dhcp.hostname if netconf.dhcp else "", created_at=time.time(),
+            pod=request.pod, hostname=netconf.dhcp.hostname if netconf.dhcp else "",
+            created_at=time.time(), extra={"warm": True} if self.ready is not None else {},
         )  # fmt: skip
 
     async def _made_by_another(self) -> tuple[str, str]:
@@ -153,8 +179,14 @@ class Add:
     ) -> Lease:
         """DORA through the pod's own interface, on ``sockets`` where they are open already."""
         assert self.netconf.dhcp is not None
-        who = client.identity(self.netconf, self.request, mac)
-        machine = client.fresh(who, client.policy(self.netconf.dhcp), clock())
+        who, how = (
+            client.identity_of(self.netconf, self.request, self.record),
+            client.policy(self.netconf.dhcp),
+        )
+        had = lease_of(self.ready) if self.ready is not None else None
+        machine = (
+            client.resumed(who, how, had, clock()) if had is not None else client.fresh(who, how, clock())
+        )
         attached = Attached(self.core, self.record)
         keeper = Keeper(
             machine, OpenPort(self.netns_fd, self.request.if_name, mac), attached, self.core.closer
@@ -163,16 +195,20 @@ class Add:
             keeper.adopt(*sockets)
         attached.keeper = keeper
         undo.push_async_callback(self._abandon, keeper)
-        try:
-            lease = await keeper.acquire()
-        except TryAgainLater as error:
-            raise TryAgainLater(
-                error.msg, await self.core.in_thread(ports.why_silent, self.core.node, self.record.bridge)
-            ) from error
+        lease = had or await self._acquired(keeper)
         faults.point("add: lease acquired")
         keeper.port = PodPort(self.record, mac)
         self.core.attached[self.key] = attached
         return lease
+
+    async def _acquired(self, keeper: Keeper) -> Lease:
+        try:
+            return await keeper.acquire()
+        except TryAgainLater as error:
+            await self.core.warm.retreat(self.netconf.name)
+            raise TryAgainLater(
+                error.msg, await self.core.in_thread(ports.why_silent, self.core.node, self.record.bridge)
+            ) from error
 
     async def _abandon(self, keeper: Keeper) -> None:
         """Give back what was acquired, or stop asking."""
@@ -213,6 +249,10 @@ class Add:
             attached.keeper.port = PodPort(self.record, self.record.mac)
             assert lease is not None
             attached.keeper.announce(lease.address.ip)
+            if self.ready is not None:
+                attached.keeper.resume()
+                if self.record.hostname:
+                    attached.keeper.renew()  # it was taken without a name: this tells the server
         self._event(attached, lease)
 
     def _event(self, attached: Attached, lease: Lease | None) -> None:

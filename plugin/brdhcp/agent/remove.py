@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from brdhcp.agent import client, delegate, faults, ports, sandbox
 from brdhcp.agent.attached import Attached, lease_of, request_of
-from brdhcp.agent.core import Core
 from brdhcp.agent.keeper import Keeper, clock
 from brdhcp.agent.sandbox import NodePort, PodPort
 from brdhcp.dhcp.frame import mac_bytes
 from brdhcp.dhcp.identity import Identity, Policy, ProbeKind
 from brdhcp.dhcp.lease import Lease
 from brdhcp.errors import CniError, StoreFailure
+from brdhcp.spec.ipam import Dhcp
 from brdhcp.spec.netconf import NetConf
 from brdhcp.store.leases import Attachment
+
+if TYPE_CHECKING:
+    from brdhcp.agent.core import Core
 
 RECOVER_S = 2.0
 """How long the lease of an unfinished ADD is asked for, to be given back."""
@@ -66,7 +70,7 @@ async def _release(core: Core, record: Attachment) -> bool:
         return True
     keeper = attached.keeper if attached else None
     name = attached.name if attached else str(record.key)
-    for port in await core.in_thread(_ways_out, core, record):
+    for port in await core.in_thread(_ways_out, core, record, lease):
         try:
             if keeper is None:
                 keeper = _keeper_for_release(core, record, lease)
@@ -91,12 +95,10 @@ async def _release(core: Core, record: Attachment) -> bool:
 
 async def _release_unknown(core: Core, record: Attachment) -> bool:
     """An ADD that was killed may have got a lease that nobody wrote down: ask as the same client, and give it back."""
-    netconf = NetConf.parse(record.netconf.encode(), request_of(record))
-    if netconf.dhcp is None or not record.mac:
+    dhcp = NetConf.parse(record.netconf.encode(), request_of(record)).dhcp if record.netconf else Dhcp()
+    if dhcp is None or not record.mac:
         return True
-    how = Policy(
-        patience_s=RECOVER_S, probe=ProbeKind.NONE, trusted_servers=frozenset(netconf.dhcp.trusted_servers)
-    )
+    how = Policy(patience_s=RECOVER_S, probe=ProbeKind.NONE, trusted_servers=frozenset(dhcp.trusted_servers))
     who = _identity(record)
     keeper = Keeper(
         client.fresh(who, how, clock()),
@@ -114,12 +116,21 @@ async def _release_unknown(core: Core, record: Attachment) -> bool:
     return True
 
 
-def _ways_out(core: Core, record: Attachment) -> list[PodPort | NodePort]:
-    """The pod's own interface while it is plugged in; else the bridge, from where a release goes just as well."""
-    from_node = NodePort(record.bridge, record.mac)
-    if record.veth and not ports.is_plugged(core.node, record.veth, record.bridge):
-        return [from_node]
-    return [PodPort(record, record.mac), from_node]
+def _ways_out(core: Core, record: Attachment, lease: Lease) -> list[PodPort | NodePort]:
+    """The bridge, with the pod's MAC: what a chained plugin did to the pod's own interface is no hindrance there.
+
+    The pod's interface is first where the bridge cannot stand in for it: its VLAN, or a server on this very node, which
+    frames that the bridge sends never reach.
+    """
+    from_node, from_pod = NodePort(record.bridge, record.mac), PodPort(record, record.mac)
+    if not record.veth:
+        return [from_pod, from_node]
+    bridge = core.node.link(record.bridge)
+    here = bridge is not None and lease.server_mac == bridge.address
+    tagged = '"vlan' in record.netconf
+    if (here or tagged) and ports.is_plugged(core.node, record.veth, record.bridge):
+        return [from_pod, from_node]
+    return [from_node, from_pod]
 
 
 def _lease_on_disk(core: Core, record: Attachment) -> Lease | None:
@@ -146,6 +157,8 @@ def _identity(record: Attachment) -> Identity:
 
 async def _give_back_delegated(core: Core, record: Attachment) -> None:
     """DEL of a delegated IPAM. Its failure is said, and does not keep the link."""
+    if not record.netconf:
+        return  # a lease that was taken ahead
     request = request_of(record)
     with suppress(CniError):
         netconf = NetConf.parse(record.netconf.encode(), request)

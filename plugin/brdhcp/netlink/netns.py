@@ -8,6 +8,7 @@ call stay where they were opened, and ``/proc/sys/net`` shows the namespace of t
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import threading
 from collections.abc import Callable
@@ -21,6 +22,8 @@ T = TypeVar("T")
 
 CLONE_NEWNET = 0x40000000
 """linux/sched.h"""
+NS_GET_NSTYPE = 0xB703
+"""linux/nsfs.h"""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _lock = threading.Lock()
@@ -56,6 +59,14 @@ def identity(namespace: int | str | os.PathLike[str]) -> tuple[int, int]:
             f"network namespace {namespace!s} cannot be looked at: {error.strerror}"
         ) from error
     return status.st_dev, status.st_ino
+
+
+def is_network(fd: int) -> bool:
+    """Whether ``fd`` is open on a network namespace (ioctl_ns(2), NS_GET_NSTYPE)."""
+    try:
+        return fcntl.ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET
+    except OSError:
+        return False
 
 
 def _thread() -> ThreadPoolExecutor:

@@ -129,10 +129,11 @@ class Route:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteAdd:
     """Add a route; ``replace`` puts it in the place of the one with the same destination, table and
-    metric."""
+    metric, ``prepend`` before those, which stay."""
 
     route: Route
     replace: bool = False
+    prepend: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +190,20 @@ class BridgeVlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DefaultRouter:
+    """The IPv6 default route through ``gateway``, owned by the kernel: router advertisements keep it alive.
+
+    With another metric than the kernel gives, the next advertisement puts the kernel's own route in its place.
+    """
+
+    dev: str
+    gateway: str
+    metric: int
+    expires: int | None = None
+    pref: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SysctlSet:
     """Write ``/proc/sys/net/<path>``, dots as slashes: ``ipv6/conf/mybr0/accept_ra``."""
 
@@ -208,6 +223,7 @@ Change = (
     | RuleDelete
     | NeighbourAdd
     | BridgeVlan
+    | DefaultRouter
     | SysctlSet
 )
 

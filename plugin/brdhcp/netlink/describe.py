@@ -10,6 +10,7 @@ from brdhcp.netlink.change import (
     AddressDelete,
     BridgeVlan,
     Change,
+    DefaultRouter,
     LinkAdd,
     LinkDelete,
     LinkSet,
@@ -98,8 +99,12 @@ def _words(change: Change) -> list[str]:
             return ["ip", "addr", "replace" if replace else "add", *_address(address)]
         case AddressDelete(address=address):
             return ["ip", "addr", "del", address.address, "dev", address.dev]
-        case RouteAdd(route=route, replace=replace):
-            return [*_ip(route.family), "route", "replace" if replace else "add", *_route(route)]
+        case RouteAdd(route=route, replace=replace, prepend=prepend):
+            verb = "replace" if replace else "prepend" if prepend else "add"
+            return [*_ip(route.family), "route", verb, *_route(route)]
+        case DefaultRouter(dev=dev, gateway=gateway, metric=metric, expires=expires):
+            words = ["ip", "-6", "route", "add", "default", "via", gateway, "dev", dev, "proto", "ra"]
+            return words + _pairs(metric=metric, expires=expires)
         case RouteDelete(route=route):
             return [*_ip(route.family), "route", "del", *_route(route)]
         case RuleAdd(rule=rule):

@@ -31,7 +31,6 @@ from brdhcp.netlink.change import (
     Rule,
     RuleAdd,
     RuleDelete,
-    SysctlSet,
 )
 from brdhcp.netlink.rtnetlink import HEADER, Request
 
@@ -90,14 +89,9 @@ def _messages(change: Change, index: Index) -> list[Message]:
             ]
         case AddressDelete(address=address):
             return [(_address(address, index, delete=True), RTM_DELADDR, 0)]
-        case RouteAdd(route=route, replace=replace):
-            return [
-                (
-                    _route(route, index),
-                    RTM_NEWROUTE,
-                    NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL),
-                )
-            ]
+        case RouteAdd(route=route, replace=replace, prepend=prepend):
+            how = NLM_F_REPLACE if replace else 0 if prepend else NLM_F_EXCL
+            return [(_route(route, index), RTM_NEWROUTE, NLM_F_CREATE | how)]
         case RouteDelete(route=route):
             return [(_route(route, index, delete=True), RTM_DELROUTE, 0)]
         case RuleAdd(rule=rule):
@@ -108,8 +102,8 @@ def _messages(change: Change, index: Index) -> list[Message]:
             return [(_neighbour(change, index), RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE)]
         case BridgeVlan():
             return [_vlan(change, index)]
-        case SysctlSet():
-            raise TypeError("a sysctl is not a netlink message")
+        case _:
+            raise TypeError(f"{type(change).__name__} is not a message of rtnetlink")
 
 
 def _message(kind: Any, attrs: list[tuple[Any, ...]] | None = None, **header: int) -> Any:

@@ -7,6 +7,7 @@ can be opened per request and never knows a link that is gone. Neighbouring netl
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import struct
@@ -18,12 +19,13 @@ from types import TracebackType
 from typing import TypeVar
 
 from brdhcp.errors import CniError
-from brdhcp.netlink import decode, links, netns
+from brdhcp.netlink import decode, links, netns, router
 from brdhcp.netlink.change import (
     Address,
     AddressAdd,
     AddressDelete,
     Change,
+    DefaultRouter,
     LinkAdd,
     LinkDelete,
     LinkSet,
@@ -114,7 +116,7 @@ class Kernel:
         """
         batch: list[Change] = []
         for change in changes:
-            if not isinstance(change, SysctlSet):
+            if not isinstance(change, SysctlSet | DefaultRouter):
                 batch.append(change)
                 if not isinstance(change, LinkAdd) and not (isinstance(change, LinkSet) and change.new_name):
                     continue  # after those two the names have other numbers: send what there is
@@ -122,6 +124,8 @@ class Kernel:
             batch = []
             if isinstance(change, SysctlSet):
                 self._write_sysctl(change)
+            elif isinstance(change, DefaultRouter):
+                self._add_router(change)
         self._send(batch)
 
     def _send(self, batch: Sequence[Change]) -> None:
@@ -182,6 +186,19 @@ class Kernel:
             self._here(lambda: file.write_text(change.value))
         except OSError as error:
             raise KernelError(change, error.errno or errno.EIO) from error
+
+    def _add_router(self, change: DefaultRouter) -> None:
+        try:
+            self._here(lambda: router.add(change))
+        except OSError as error:
+            raise KernelError(change, error.errno or errno.EIO) from error
+
+    def solicit_routers(self, dev: str) -> None:
+        """Ask the IPv6 routers on ``dev`` to announce themselves; that nobody may answer, or hear it, is no error."""
+        link = self.link(dev)
+        if link is not None:
+            with contextlib.suppress(OSError):
+                self._here(lambda: router.solicit(dev, link.address))
 
     def _here(self, call: Callable[[], T]) -> T:
         return call() if self._netns is None else netns.run_in(self._netns, call)

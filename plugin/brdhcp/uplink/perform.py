@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from brdhcp.errors import CniError, StoreFailure
-from brdhcp.netlink.change import Address, AddressAdd, Change
+from brdhcp.netlink.change import Change, NeighbourAdd
 from brdhcp.netlink.kernel import Kernel
 from brdhcp.netlink.observe import Link
 from brdhcp.store import handover
 from brdhcp.store.handover import NodeLease
 from brdhcp.uplink import clients
+from brdhcp.uplink.age import Now
 from brdhcp.uplink.state import boot_id
 from brdhcp.uplink.steps import (
     OURS,
@@ -26,9 +27,12 @@ from brdhcp.uplink.steps import (
     LeaseHandOver,
     LeaseTakeBack,
     Move,
+    NeighboursCopied,
+    RoutersAsked,
 )
 
 IFA_F_TENTATIVE = 0x40
+NUD_STALE, NUD_PERMANENT, NUD_USABLE = 4, 128, 2 | 4 | 8 | 16 | 128
 READY_S = 2.0
 """How long a link may take to come up after it got its port."""
 CRASH = "BRDHCP_CRASH_AFTER"
@@ -64,8 +68,8 @@ def perform(kernel: Kernel, state_dir: Path, actions: Sequence[Action]) -> None:
 def undo(kernel: Kernel, state_dir: Path, move: Move, elapsed_s: float) -> list[str]:
     """Undo one step as far as it goes; what failed, in words. ``elapsed_s`` have passed since it was observed."""
     problems = []
-    present = {address.address: address for address in kernel.addresses() if address.dev != "lo"}
-    aged = [_aged(action, present, elapsed_s) for action in move.undo]
+    now = Now(kernel.addresses(), kernel.routes(), int(elapsed_s))
+    aged = [aged for action in move.undo if (aged := now.aged(action)) is not None]
     try:
         perform(kernel, state_dir, aged)
     except CniError:
@@ -76,23 +80,6 @@ def undo(kernel: Kernel, state_dir: Path, move: Move, elapsed_s: float) -> list[
             except CniError as error:
                 problems.append(f"{move.title}: {error}")
     return problems
-
-
-def _aged(action: Action, present: dict[str, Address], elapsed_s: float) -> Action:
-    """An address comes back with the lifetime it has now: the bridge's, else what is left of the one observed."""
-    if not isinstance(action, AddressAdd) or action.address.valid_lft is None:
-        return action
-    old = action.address
-    now = present.get(old.address)
-    if now is not None and now.valid_lft is not None:
-        return replace(action, address=replace(old, valid_lft=now.valid_lft, preferred_lft=now.preferred_lft))
-    gone = int(elapsed_s)
-    preferred = old.preferred_lft
-    left = replace(
-        old, valid_lft=max(1, (old.valid_lft or 0) - gone),
-        preferred_lft=None if preferred is None else max(0, preferred - gone),
-    )  # fmt: skip
-    return replace(action, address=left)
 
 
 def _beside(kernel: Kernel, state_dir: Path, action: Action) -> None:
@@ -107,6 +94,15 @@ def _beside(kernel: Kernel, state_dir: Path, action: Action) -> None:
             handover.write(state_dir, NodeLease(**{**lease, "boot_id": boot_id()}))  # type: ignore[arg-type]
         case LeaseTakeBack():
             handover.remove(state_dir)
+        case NeighboursCopied(source=source, dev=dev):
+            kernel.apply([_remembered(n, dev) for n in kernel.neighbours() if n.dev == source and n.state & NUD_USABLE])
+        case RoutersAsked(dev=dev):
+            kernel.solicit_routers(dev)
+
+
+def _remembered(neighbour: NeighbourAdd, dev: str) -> NeighbourAdd:
+    """Known on ``dev`` as well, but to be checked when it is used next."""
+    return replace(neighbour, dev=dev, state=neighbour.state if neighbour.state == NUD_PERMANENT else NUD_STALE)
 
 
 def _until(true: Callable[[], bool], otherwise: str, hint: str = "") -> None:

@@ -15,10 +15,10 @@ from brdhcp.netlink.change import (
     AddressAdd,
     AddressDelete,
     Change,
+    DefaultRouter,
     LinkAdd,
     LinkDelete,
     LinkSet,
-    NeighbourAdd,
     Route,
     RouteAdd,
     RouteDelete,
@@ -36,13 +36,15 @@ from brdhcp.uplink.steps import (
     LeaseHandOver,
     LeaseTakeBack,
     Move,
+    NeighboursCopied,
+    RoutersAsked,
 )
 from brdhcp.uplink.view import COPIED, RP_FILTER, View, conf
 
-RT_TABLE_LOCAL, RTPROT_KERNEL, RTN_UNICAST = 255, 2, 1
+RT_TABLE_LOCAL, RTPROT_KERNEL, RTPROT_RA = 255, 2, 9
 IFA_F_TEMPORARY, IFA_F_TENTATIVE, IFA_F_DADFAILED = 0x01, 0x40, 0x08
 AF_INET, AF_INET6 = 2, 10
-NUD_STALE, NUD_PERMANENT, NUD_USABLE = 4, 128, 2 | 4 | 8 | 16 | 128
+NUD_PERMANENT = 128
 ADDR_GEN_NONE = "1"
 
 
@@ -209,38 +211,73 @@ def _enslave(view: View) -> Move:
     if (value := view.sysctl(mode)) is not None:
         do = (SysctlSet(path=mode, value=ADDR_GEN_NONE), *do)
         undo = (*undo, SysctlSet(path=mode, value=value))
+    if announced(view.before, view.nic):
+        undo = (*undo, RoutersAsked(dev=view.nic))
     return Move(title=f"put {view.nic} into {view.bridge}", do=do, undo=undo, ready=view.bridge)
 
 
 def _turn(view: View) -> Move:
     """Routes and rules to the bridge, addresses off the NIC: one batch, new before old."""
-    nic, bridge = view.nic, view.bridge
-    addresses = _in_turn(view.before.addresses_of(nic))
-    routes = moved_routes(view.before, nic)
-    routes_v6 = [route for route in routes if route.family == AF_INET6]
-    rules = [rule for rule in view.before.rules if nic in _devices(rule)]
-    neighbours = [n for n in view.before.neighbours if n.dev == nic and n.state & NUD_USABLE]
+    nic, bridge, before = view.nic, view.bridge, view.before
+    addresses = _in_turn(before.addresses_of(nic))
+    routes = moved_routes(before, nic)
+    routers = announced(before, nic)
+    prefixes = [route for route in before.routes if _through(route, nic) and _made_by_kernel(route)]
+    rules = [rule for rule in before.rules if nic in _devices(rule)]
     dad = conf("ipv6", nic, "accept_dad")
-    quiet, loud = _around(nic, dad, view.sysctl(dad), any(map(_is_v6, addresses)))
+    quiet, ready, loud = _around(nic, dad, view.sysctl(dad), any(map(_is_v6, addresses)))
     do: tuple[Action, ...] = (
-        *(replace(_remembered(n), dev=bridge) for n in neighbours),
-        *(RouteAdd(route=_route_on(route, nic, bridge), replace=True) for route in routes),
+        *(_router(route, bridge) for route in routers),
+        NeighboursCopied(source=nic, dev=bridge),
+        *_add_routes(_route_on(route, nic, bridge) for route in routes),
         *(RuleAdd(rule=_rule_on(rule, nic, bridge)) for rule in rules),
         *(RuleDelete(rule=rule) for rule in rules),
+        *_delete_routes(routes),
         *(AddressDelete(address=address) for address in reversed(addresses)),
-        *(RouteDelete(route=route) for route in (*routes_v6, *_expiring_prefixes(view))),
+        *(RouteDelete(route=route) for route in (*routers, *_expiring_prefixes(view))),
+        *((RoutersAsked(dev=bridge),) if routers else ()),
     )
     undo: tuple[Action, ...] = (
         *quiet,
         *(AddressAdd(address=_clean(address)) for address in addresses),
-        *map(_remembered, neighbours),
-        *(RouteAdd(route=route, replace=True) for route in routes),
-        *(RouteDelete(route=_route_on(route, nic, bridge)) for route in routes_v6),
+        *ready,
+        *(_router(route, nic) for route in routers),
+        *(n for n in before.neighbours if n.dev == nic and n.state == NUD_PERMANENT),
+        NeighboursCopied(source=bridge, dev=nic),
+        *_add_routes(routes),
+        *_delete_routes(_route_on(route, nic, bridge) for route in (*routes, *prefixes) if not _has(view, route)),
+        *(RouteDelete(route=_route_on(replace(r, metric=m), nic, bridge)) for r in routers for m in _metrics(r)),
         *(RuleAdd(rule=rule) for rule in rules),
         *(RuleDelete(rule=_rule_on(rule, nic, bridge)) for rule in rules),
         *loud,
     )
     return Move(title=f"turn the routes to {bridge} and take the addresses off {nic}", do=do, undo=undo)
+
+
+def _router(route: Route, dev: str) -> DefaultRouter:
+    """The announced route until the next announcement: with another metric, so that the kernel replaces it."""
+    return DefaultRouter(
+        dev=dev, gateway=str(route.gateway), metric=_metrics(route)[1], expires=route.expires, pref=route.pref
+    )
+
+
+def _metrics(route: Route) -> tuple[int, int]:
+    """Of an announced default route: the kernel's own, and that of its stand-in."""
+    return route.metric or 0, (route.metric or 0) + 1
+
+
+def _add_routes(routes: Iterable[Route]) -> list[Change]:
+    """Before others of the same destination and metric, which may be another NIC's; hops of one route as a whole."""
+    return [RouteAdd(route=r, replace=bool(r.multipath), prepend=not r.multipath) for r in routes]
+
+
+def _delete_routes(routes: Iterable[Route]) -> list[Change]:
+    return [RouteDelete(route=route) for route in routes if not route.multipath]
+
+
+def _has(view: View, route: Route) -> bool:
+    """Whether the bridge had the same route before: then it keeps it."""
+    return _route_on(route, view.nic, view.bridge) in view.before.routes
 
 
 def _restore(view: View) -> list[Move]:
@@ -271,8 +308,8 @@ def moved_routes(before: Snapshot, nic: str) -> tuple[Route, ...]:
     found = [
         route
         for route in before.routes
-        if _through(route, nic) and route.table != RT_TABLE_LOCAL and route.type == RTN_UNICAST
-        and not _made_by_kernel(route, before.addresses_of(nic))
+        if _through(route, nic) and not _made_by_kernel(route) and not _is_announced(route)
+        and (route.table != RT_TABLE_LOCAL or route.proto != RTPROT_KERNEL)
     ]  # fmt: skip
     return tuple(
         sorted(
@@ -282,9 +319,23 @@ def moved_routes(before: Snapshot, nic: str) -> tuple[Route, ...]:
     )
 
 
-def _made_by_kernel(route: Route, addresses: Iterable[Address]) -> bool:
+def announced(before: Snapshot, nic: str) -> tuple[Route, ...]:
+    """Default routes through ``nic`` that the kernel made from router advertisements, and keeps alive with them."""
+    return tuple(route for route in before.routes if route.dev == nic and _is_announced(route))
+
+
+def _is_announced(route: Route) -> bool:
+    return route.family == AF_INET6 and route.proto == RTPROT_RA and route.dst == "default" and bool(route.gateway)
+
+
+def _made_by_kernel(route: Route) -> bool:
     """The prefix route of an address: it comes and goes with that address."""
-    return route.proto == RTPROT_KERNEL and route.gateway is None and not route.multipath
+    return (
+        route.proto == RTPROT_KERNEL
+        and route.gateway is None
+        and not route.multipath
+        and route.table != RT_TABLE_LOCAL
+    )
 
 
 def _expiring_prefixes(view: View) -> list[Route]:
@@ -329,18 +380,11 @@ def _clean(address: Address) -> Address:
     return replace(address, flags=address.flags & ~(IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_TEMPORARY))
 
 
-def _remembered(neighbour: NeighbourAdd) -> NeighbourAdd:
-    """Known, but to be checked when it is used next: nobody has to ask who has the gateway's address first."""
-    return neighbour if neighbour.state == NUD_PERMANENT else replace(neighbour, state=NUD_STALE)
-
-
-def _around(
-    nic: str, path: str, value: str | None, wanted: bool
-) -> tuple[tuple[Action, ...], tuple[Action, ...]]:
+def _around(nic: str, path: str, value: str | None, wanted: bool) -> tuple[tuple[Action, ...], ...]:
     """No duplicate address detection while addresses that are ours already come back to the NIC."""
     if value is None or not wanted:
-        return (), ()
-    return (SysctlSet(path=path, value="0"),), (AddressesReady(dev=nic), SysctlSet(path=path, value=value))
+        return (), (), ()
+    return (SysctlSet(path=path, value="0"),), (AddressesReady(dev=nic),), (SysctlSet(path=path, value=value),)
 
 
 def _in_turn(addresses: Iterable[Address]) -> tuple[Address, ...]:

@@ -6,11 +6,13 @@ import re
 from ipaddress import ip_interface
 
 from brdhcp.errors import UplinkRefused
+from brdhcp.netlink.change import Route
 from brdhcp.netlink.observe import IFF_LOOPBACK, Link, Snapshot
 from brdhcp.uplink.view import View
 
 BLOCKING = ("macvlan", "macvtap", "ipvlan", "ipvtap")
 """Links that take a NIC's frames for themselves, so that it cannot be a bridge port."""
+AF_INET, RT_TABLE_LOCAL = 2, 255
 OUR_PORT = re.compile(r"veth[0-9a-f]{8}")
 
 
@@ -38,7 +40,7 @@ def reasons(view: View, opened: str | None = None) -> tuple[str, ...]:
             *found,
             f"there is no interface {view.nic} (there are: {known or 'none'}); name it with --nic",
         )
-    return (*found, *_of_nic(view, link), *_of_bridge(view), *_of_addresses(view))
+    return (*found, *_of_nic(view, link), *_of_bridge(view), *_of_addresses(view), *_of_routes(view), *_of_rules(view))
 
 
 def _of_nic(view: View, link: Link) -> list[str]:
@@ -116,3 +118,40 @@ def _of_addresses(view: View) -> list[str]:
     return [
         f"{view.nic} has no address: there is nothing to move (to make it a port: ip link set {view.nic} master …)"
     ]
+
+
+def _of_routes(view: View) -> list[str]:
+    """Routes that could not be put back in their place, or not be said at all."""
+    mine = [route for route in view.before.routes if _through(route, view.nic)]
+    keys = {_key(route) for route in mine if route.family == AF_INET and route.table != RT_TABLE_LOCAL}
+    return [
+        f"the route to {route.dst} has {', '.join(route.extra)}, which cannot be moved: remove it first"
+        for route in mine
+        if route.extra
+    ] + [
+        f"{other.dev} has a route to {other.dst} of the same metric, and moving one would change which is used: "
+        "give one of them another metric"
+        for other in view.before.routes
+        if _key(other) in keys and not _through(other, view.nic) and other.dev not in (None, view.bridge)
+    ]
+
+
+def _of_rules(view: View) -> list[str]:
+    """A rule comes back behind others of its preference, so it must be alone with it."""
+    found = []
+    for rule in view.before.rules:
+        names = (rule.attrs.get("FRA_IIFNAME"), rule.attrs.get("FRA_OIFNAME"))
+        alike = [r for r in view.before.rules if (r.family, r.priority) == (rule.family, rule.priority)]
+        if view.nic in names and len(alike) > 1:
+            found.append(
+                f"several rules have the preference {rule.priority}, one of them for {view.nic}: number them apart"
+            )
+    return list(dict.fromkeys(found))
+
+
+def _through(route: Route, nic: str) -> bool:
+    return route.dev == nic or any(hop.dev == nic for hop in route.multipath)
+
+
+def _key(route: Route) -> tuple[object, ...]:
+    return route.family, route.table, route.dst, route.tos, route.metric or 0

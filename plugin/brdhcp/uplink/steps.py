@@ -47,8 +47,34 @@ class AddressesReady:
     dev: str
 
 
-Action = Change | AddressesReady | ClientStop | ClientStart | LeaseHandOver | LeaseTakeBack
-OURS = (AddressesReady, ClientStop, ClientStart, LeaseHandOver, LeaseTakeBack)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeighboursCopied:
+    """What ``source`` knows of its neighbours at this moment ``dev`` knows too: nobody has to be asked first."""
+
+    source: str
+    dev: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutersAsked:
+    """Ask the IPv6 routers on ``dev`` to announce themselves now, so that the kernel has its own routes again."""
+
+    dev: str
+
+
+Action = (
+    Change
+    | AddressesReady
+    | ClientStop
+    | ClientStart
+    | LeaseHandOver
+    | LeaseTakeBack
+    | NeighboursCopied
+    | RoutersAsked
+)
+OURS = (
+    AddressesReady, ClientStop, ClientStart, LeaseHandOver, LeaseTakeBack, NeighboursCopied, RoutersAsked,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +98,10 @@ def command(action: Action) -> str:
             return f"# brdhcpd renews {lease['address']} from now on"
         case AddressesReady(dev=dev):
             return f"# wait until no address of {dev} is tentative"
+        case NeighboursCopied(source=source, dev=dev):
+            return f"# {dev} knows the neighbours of {source}"
+        case RoutersAsked(dev=dev):
+            return f"# ask the routers on {dev} to announce themselves"
         case LeaseTakeBack():
             return "# brdhcpd stops renewing the node's address"
         case _:

@@ -10,7 +10,7 @@ from brdhcp.netlink.change import Address, AddressAdd, LinkSet, Route, RouteAdd,
 from brdhcp.netlink.describe import describe
 from brdhcp.netlink.kernel import same_address, same_route
 from brdhcp.netlink.observe import Snapshot
-from brdhcp.uplink.plan import moved_routes
+from brdhcp.uplink.plan import announced, moved_routes
 
 FORWARDING = 3
 
@@ -36,7 +36,25 @@ def faults(before: Snapshot, now: Snapshot, nic: str, bridge: str) -> tuple[str,
         wanted = (route.family, route.dst, route.table, route.metric)
         if not any((r.family, r.dst, r.table, r.metric) == wanted and _by(r, bridge) for r in now.routes):
             found.append(f"there is no route to {route.dst} through {bridge} in table {route.table}")
+    found += [
+        f"there is no default route through {router.gateway} on {bridge}"
+        for router in announced(before, nic)
+        if not any(_announced_by(router, r, bridge) for r in now.routes)
+    ]
     return tuple(found)
+
+
+def _announced_by(router: Route, route: Route, dev: str) -> bool:
+    """The same default route, be it the kernel's again or still its stand-in."""
+    return route.dst == "default" and route.gateway == router.gateway and route.dev == dev
+
+
+def stand_in(before: Snapshot, now: Snapshot, nic: str) -> bool:
+    """Whether a router that had announced itself on the NIC has not done so again yet."""
+    return not all(
+        any(_announced_by(router, r, nic) and (r.proto, r.metric) == (router.proto, router.metric) for r in now.routes)
+        for router in announced(before, nic)
+    )
 
 
 def _by(route: Route, dev: str) -> bool:
@@ -72,6 +90,11 @@ def differences(before: Snapshot, now: Snapshot, nic: str, bridge: str) -> tuple
         describe(RouteAdd(route=route))
         for route in moved_routes(before, nic)
         if not any(same_route(route, one) for one in now.routes)
+    ]
+    found += [
+        describe(RouteAdd(route=router))
+        for router in announced(before, nic)
+        if not any(_announced_by(router, one, nic) for one in now.routes)
     ]
     found += [describe(RuleAdd(rule=rule)) for rule in before.rules if rule not in now.rules]
     of_nic = (path for path in before.sysctls if f"/{nic}/" in path or "/all/" in path)

@@ -48,15 +48,9 @@ def dhcp(frame: bytes) -> Dhcp | None:
     asked = message.option(Option.REQUESTED_ADDRESS) or message.ciaddr
     address = message.yiaddr if message.yiaddr != NOBODY else asked
     words = WORDS[kind](message, client, server or str(datagram.source), str(address))
-    return Dhcp(
-        kind.name,
-        message.xid,
-        client,
-        "" if address == NOBODY else str(address),
-        message.op == 2,
-        server,
-        words,
-    )
+    name = str(message.option(Option.HOST_NAME) or "") if message.op == 1 else ""
+    shown = "" if address == NOBODY else str(address)
+    return Dhcp(kind.name, message.xid, client, shown, message.op == 2, server, words, name)
 
 
 def words(frame: bytes) -> str:

@@ -99,20 +99,39 @@ def exec_(
     return subprocess.run(argv, env={**os.environ, "PATH": PATH}, check=False).returncode
 
 
-def logs(
-    directory: Annotated[Path | None, typer.Argument(help="Where to.  [default: ./NAME-logs]")] = None,
-    file: File = None,
-    name: Name = None,
-    output: Output = Format.TABLE,
-) -> None:
-    """Copy every log of the environment below a folder, and print its path."""
-    from rich.text import Text
+log = typer.Typer(
+    invoke_without_command=True, help="Collect logs, and everything else that a helper would ask for."
+)
+Folder = Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="Where to.  [default: ./NAME-logs]")]
 
+
+@log.callback()
+def logs(context: typer.Context, file: File = None, name: Name = None, output: Output = Format.TABLE) -> None:
+    """Copy every log of the environment to ./NAME-logs, and print its path; export has more."""
     from envctl.environment import provider_of
+
+    if context.invoked_subcommand is None:
+        provider = existing(provider_of(config(file, name)))
+        target = Path(f"{provider.config.name}-logs").absolute()
+        _written(provider.logs(target), target, output)
+
+
+@log.command("export")
+def logs_export(
+    directory: Folder = None, file: File = None, name: Name = None, output: Output = Format.TABLE
+) -> None:
+    """Write state, configuration, versions and logs into one folder, and print its path. There are no keys in it."""
+    from envctl.environment import provider_of
+    from envctl.export import export
 
     provider = existing(provider_of(config(file, name)))
     target = (directory or Path(f"{provider.config.name}-logs")).absolute()
-    files = provider.logs(target)
+    _written(export(provider, target), target, output)
+
+
+def _written(files: list[Path], target: Path, output: Format) -> None:
+    from rich.text import Text
+
     emit([os.fspath(path) for path in files], output, lambda _width: Text(os.fspath(target)))
 
 

@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 
 from envctl.cli.options import File, GuestName, Name, Output, ProviderName, Yes, agree, config
-from envctl.cli.output import Format, Progress, emit, err
+from envctl.cli.output import Format, Progress, emit, err, out
 
 if TYPE_CHECKING:
     from envctl.node import Node
@@ -71,7 +71,8 @@ def up(
         "environment": dataclasses.asdict(facts),
         "verification": report.as_data() if report else None,
     }
-    history.remember(provider.config, "up", data)
+    if any(result.outcome == "done" and result.step not in ("doctor", "verify") for result in results):
+        history.remember(provider.config, "up", data)
     emit(data, output, lambda width: tables.summary(facts, results, report, width, _flags(file, name)))
 
 
@@ -102,13 +103,24 @@ def down(file: File = None, name: Name = None) -> None:
     err().print(f"{provider.config.name}: " + ("removed" if there else "there was nothing"))
 
 
-def status(file: File = None, name: Name = None, output: Output = Format.TABLE) -> None:
+def status(
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Keep it on the screen, live, until Ctrl-C.")
+    ] = False,
+    file: File = None,
+    name: Name = None,
+    output: Output = Format.TABLE,
+) -> None:
     """Draw the environment as it is now."""
     from envctl.environment import observe, provider_of
     from envctl.facts import as_data
-    from envctl.show import tables
+    from envctl.show import live, tables
 
-    facts = observe(provider_of(config(file, name)))
+    provider = provider_of(config(file, name))
+    if watch:
+        live.watch(lambda: observe(provider), out(), as_json=output is not Format.TABLE)
+        return
+    facts = observe(provider)
     emit(as_data(facts), output, lambda width: tables.status(facts, width))
 
 

@@ -12,7 +12,7 @@ from envctl.show.words import duration
 STYLE = (
     "text{font-size:12.5px;fill:var(--ink)} .d{fill:var(--dim)} .m{font-weight:600} .good{fill:var(--good)}"
 )
-LEFT, RIGHT, WIDTH, HEAD, ROW = 70, 370, 440, 52, 44
+LEFT, RIGHT, WIDTH, HEAD, ROW = 66, 244, 310, 52, 44
 
 
 def _svg(width: int, height: int, label: str, body: str) -> str:
@@ -57,7 +57,7 @@ def sequence(exchange: Exchange) -> str:
 def timeline(steps: Sequence[Mapping[str, Any]]) -> str:
     """The steps of ``up``, each a bar from its beginning to its end."""
     total = sum(float(step["seconds"]) for step in steps) or 1.0
-    name_w, bar_w, row = 80, 560, 30
+    name_w, bar_w, row = 80, 850, 30
     height, parts, begun = row * len(steps) + 12, [], 0.0
     for number, step in enumerate(steps):
         seconds, y = float(step["seconds"]), 6 + row * number

@@ -44,6 +44,7 @@ def test_the_report_says_what_there_is(made: tuple[str, Path]) -> None:
     for pod in pods:
         assert pod["address"] in page and pod["mac"] in page
         assert f"{pod['name']} gets {pod['address']}" in page, "its renewal was captured"
+    assert "acceptance gives back" in page, "the pod of the acceptance suite, by its name"
     assert "pings lost while migrating" in page
     assert "DHCPDISCOVER" in page and "DHCPACK" in page and "DHCPRELEASE" in page
     assert "dnsmasq-dhcp" in page, "the server's log"

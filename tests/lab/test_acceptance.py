@@ -156,7 +156,7 @@ def test_the_uplink_goes_back_and_forth_and_the_apiserver_answers_throughout(
 
 def test_logs_are_copied_and_their_place_is_printed(made: tuple[str, dict[str, Any]], tmp_path: Path) -> None:
     name, _said = made
-    place = Path(envctl("logs", str(tmp_path / "logs"), "-n", name).stdout.strip())
+    place = Path(envctl("logs", "export", str(tmp_path / "logs"), "-n", name).stdout.strip())
     assert list(place.rglob("*.log"))
 
 

@@ -15,6 +15,8 @@ from brdhcp.dhcp.options import Option
 from envctl import packets
 from envctl.cli.watching import First
 from envctl.pcapng import FormatError, Frame, PcapStream, Writer, read
+from envctl.report.diagrams import sequence
+from envctl.report.exchanges import exchanges
 
 MAC = "02:00:5e:00:00:07"
 ADDRESS, SERVER = IPv4Address("172.16.91.131"), IPv4Address("172.16.91.254")
@@ -93,3 +95,20 @@ def test_a_packet_is_told_at_the_first_place_only_and_a_repetition_again() -> No
         True,
         True,
     ]
+
+
+def test_exchanges_are_told_apart_by_transaction_and_each_message_counts_once() -> None:
+    offer = message(MessageType.DHCPOFFER, op=2, yiaddr=ADDRESS, options={54: SERVER.packed})
+    frames = [
+        Frame("master:mybr0", 5_000_000, message(MessageType.DHCPDISCOVER, options={12: b"web"})),
+        Frame("worker1:mybr0", 5_000_100, message(MessageType.DHCPDISCOVER, options={12: b"web"})),
+        Frame("master:mybr0", 7_000_000, offer),
+    ]
+    (exchange,) = exchanges(frames, {})
+    assert exchange.title == f"web is offered {ADDRESS}"
+    assert [(said.kind, said.from_server, said.after_ms) for said in exchange.messages] == [
+        ("DHCPDISCOVER", False, 0.0),
+        ("DHCPOFFER", True, 2.0),
+    ]
+    assert exchange.messages[1].words == f"{SERVER} offers {ADDRESS} to web"
+    assert sequence(exchange).count("<polygon") == 2

@@ -27,17 +27,20 @@ MOMENT_NS = 500_000_000
 KINDS = {"DHCPACK": "green", "DHCPOFFER": "cyan", "DHCPNAK": "bold red", "DHCPDECLINE": "bold red"}
 
 
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        "-w",
+        metavar="PLACE",
+        help="host, the NIC (eth0), the bridge (mybr0), pod, or a pod's name; repeat it for several."
+        "  [default: host, NIC and bridge of every node]",
+    ),
+]
+
+
 def capture(
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--where",
-            "-w",
-            metavar="PLACE",
-            help="host, the NIC (eth0), the bridge (mybr0), pod, or a pod's name; repeat it for several."
-            "  [default: host, NIC and bridge of every node]",
-        ),
-    ] = None,
+    where: Where = None,
     write: Annotated[
         Path | None, typer.Option("--write", metavar="FILE", help="Write it there.  [default: ./NAME.pcapng]")
     ] = None,

@@ -87,7 +87,7 @@ class Attached:
         netconf = self.netconf()
         if netconf.dhcp is None:
             return
-        who = client.identity(netconf, request_of(self.record), self.record.mac)
+        who = client.identity_of(netconf, request_of(self.record), self.record)
         how = client.policy(netconf.dhcp)
         self.keep(client.resumed(who, how, lease, clock()), PodPort(self.record, self.record.mac))
         assert self.keeper is not None

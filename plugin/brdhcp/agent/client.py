@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from brdhcp.bridge import naming
 from brdhcp.dhcp.frame import mac_bytes
@@ -13,6 +14,7 @@ from brdhcp.dhcp.options import provide_option, request_list
 from brdhcp.spec.environment import Request
 from brdhcp.spec.ipam import Dhcp
 from brdhcp.spec.netconf import NetConf
+from brdhcp.store.leases import Attachment
 
 
 def identity(netconf: NetConf, request: Request, mac: str) -> Identity:
@@ -32,6 +34,12 @@ def identity(netconf: NetConf, request: Request, mac: str) -> Identity:
         request=_requested(dhcp),
         provide=tuple(provide_option(provided.option, provided.value) for provided in dhcp.provide),
     )
+
+
+def identity_of(netconf: NetConf, request: Request, record: Attachment) -> Identity:
+    """As ``identity``, for a record; a lease that was taken ahead keeps the identifier that it was taken by."""
+    who = identity(netconf, request, record.mac)
+    return replace(who, client_id=bytes.fromhex(record.client_id)) if record.extra.get("warm") else who
 
 
 def _requested(dhcp: Dhcp) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from brdhcp.agent import ports
 from brdhcp.agent.attached import Attached
 from brdhcp.agent.events import Events
 from brdhcp.agent.links import Links
+from brdhcp.agent.warm import Warm
 from brdhcp.netlink import netns
 from brdhcp.netlink.kernel import Kernel
 from brdhcp.store.leases import Attachment, Key, Store
@@ -40,10 +41,12 @@ class Core:
     )
     closer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "closer"))
     links: Links = field(init=False)
+    warm: Warm = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.warm = Warm(self)
         self.links = Links(lambda names: self.in_thread(ports.unplug, self.node, names))
 
     async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -40,6 +40,9 @@ def parser() -> argparse.ArgumentParser:
         "--reconcile", type=float, default=60.0, metavar="SECONDS",
         help="how often leases of vanished pods are looked for (%(default)s)",
     )  # fmt: skip
+    options.add_argument(
+        "--metrics", metavar="HOST:PORT", help="answer Prometheus there, as 127.0.0.1:9473 (default: nowhere)"
+    )
     options.add_argument("--log-format", choices=("auto", "text", "json", "journal"), default="auto")
     options.add_argument(
         "--log-level", choices=("error", "warning", "notice", "info", "debug"), default="info"
@@ -60,12 +63,14 @@ async def run(options: argparse.Namespace, events: Events) -> None:
         listener.close()
         raise
     verbs = Verbs(core, lambda: reconcile.sweep(core))
+    answering: asyncio.Server | None = None
     allowed = frozenset(options.allow_uid or [os.geteuid()])
     serving = server.Server(listener, verbs.handle, events, allowed)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
+        answering = await _metrics(core, verbs, options.metrics)
         done = await reconcile.start(core, verbs)
         tasks = [
             asyncio.create_task(serving.serve(), name="serve"),
@@ -81,11 +86,14 @@ async def run(options: argparse.Namespace, events: Events) -> None:
             task.cancel()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         await serving.drain(DRAIN_S)
+        await core.warm.close()
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
     finally:
         listener.close()
+        if answering is not None:
+            answering.close()
         with contextlib.suppress(FileNotFoundError):
             options.socket.unlink()
         await core.close()
@@ -95,6 +103,16 @@ async def run(options: argparse.Namespace, events: Events) -> None:
 def _core(options: argparse.Namespace, events: Events) -> Core:
     store = Store(options.state_dir)
     return Core(options.state_dir, store, Spool(options.state_dir / "spool"), events, Kernel())
+
+
+async def _metrics(core: Core, verbs: Verbs, address: str | None) -> asyncio.Server | None:
+    if address is None:
+        return None
+    from brdhcp.agent.metrics import Metrics
+
+    metrics = Metrics(core)
+    verbs.observe = metrics.observe
+    return await metrics.serve(address)
 
 
 def _ready(events: Events, options: argparse.Namespace, done: reconcile.Done) -> None:

@@ -45,7 +45,13 @@ def packet_socket(if_name: str, ethertype: int, program: Sequence[Instruction]) 
 
     Raises ``StoreFailure`` naming the interface.
     """
-    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
+    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    try:
+        sock = socket.socket(socket.AF_PACKET, kind, 0)
+    except OSError as error:
+        raise StoreFailure(
+            f"cannot open a packet socket: {error.strerror}", "brdhcpd needs CAP_NET_RAW"
+        ) from error
     try:
         attach(sock, program)
         sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)

@@ -70,7 +70,7 @@ async def sweep(core: Core) -> Done:
     done: Done = Counter()
     living = await core.in_thread(_living, core)
     for record in core.store:
-        if record.state == "bound" and record.key in living:
+        if (record.state == "bound" and record.key in living) or core.warm.is_ready(record):
             continue
         async with core.alone(record.container_id, record.if_name):
             now = core.store.get(record.key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -29,9 +30,18 @@ class Verbs:
     core: Core
     sweep: Callable[[], Awaitable[Mapping[str, int]]]
     """What ``brdhcpctl gc`` asks for."""
+    observe: Callable[[str, int, float], None] = lambda verb, code, seconds: None
+    """Told of every CNI request: the verb, the error code or 0, and how long it took."""
 
     async def handle(self, envelope: wire.Envelope) -> tuple[int, bytes]:
         """Exit status and output for the shim."""
+        began = time.monotonic()
+        status, answer, code = await self._handled(envelope)
+        self.observe(envelope.environment.get("CNI_COMMAND", ""), code, time.monotonic() - began)
+        return status, answer
+
+    async def _handled(self, envelope: wire.Envelope) -> tuple[int, bytes, int]:
+        """Exit status, output, and the code of the error in it (0 without)."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 body = await self._answer(envelope)
@@ -48,16 +58,16 @@ class Verbs:
                 f"a bug of brdhcpd: {type(error).__name__}: {error}", "please report it with the agent's log"
             )
             return self._failed(envelope, bug)
-        return 0, b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
+        return 0, b"" if body is None else json.dumps(body, separators=(",", ":")).encode(), 0
 
-    def _failed(self, envelope: wire.Envelope, error: CniError) -> tuple[int, bytes]:
+    def _failed(self, envelope: wire.Envelope, error: CniError) -> tuple[int, bytes, int]:
         variables = envelope.environment
         verb, container = variables.get("CNI_COMMAND", "?"), variables.get("CNI_CONTAINERID", "")
         self.core.events(
             "request-failed", f"{verb} {container[:13]}: {error}", "warning", verb=verb, container=container or None,
             code=error.code,
         )  # fmt: skip
-        return 1, json.dumps(error.as_json(_version_of(envelope.stdin))).encode()
+        return 1, json.dumps(error.as_json(_version_of(envelope.stdin))).encode(), error.code
 
     async def _answer(self, envelope: wire.Envelope) -> dict[str, Any] | None:
         match envelope.environment.get("BRDHCP_COMMAND"):

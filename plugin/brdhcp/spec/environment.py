@@ -38,6 +38,11 @@ def identifier_fault(value: str) -> str | None:
     return "must start with a letter or digit, followed by letters, digits, '_', '.' or '-'"
 
 
+def _is_garbled(text: str) -> bool:
+    """Bytes that are no UTF-8 arrive as lone surrogates (PEP 383)."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def if_name_fault(value: str) -> str | None:
     """Why ``value`` cannot name a network interface, or None (CNI SPEC, "Parameters"; the kernel's
     dev_valid_name).
@@ -71,6 +76,9 @@ class Request:
         """Read CNI_* (and BRDHCP_ROLE, set by the shim). Raises InvalidEnvironment with every fault in one
         message.
         """
+        garbled = [name for name, value in env.items() if _is_garbled(name + value)]
+        if garbled:
+            raise InvalidEnvironment("; ".join(f"{ascii(name)[1:-1]} is not UTF-8" for name in garbled))
         command = env.get("CNI_COMMAND", "")
         faults: list[str] = []
         if command not in COMMANDS:

@@ -40,6 +40,12 @@ def decode(data: bytes, what: str = "the network configuration on stdin") -> dic
         )
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        if b"\\u" in data:
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise Undecodable(
+            f"{what} has half a character", "an escape \\ud800 to \\udfff without its other half"
+        ) from error
     except UnicodeDecodeError as error:
         raise Undecodable(
             f"{what} is not UTF-8", f"byte {error.start} is 0x{data[error.start]:02x}"

@@ -123,7 +123,7 @@ def read_dhcp(top: Section | None, ipam: Section | None, request: Request) -> Dh
         provide=provide,
         priority=None if priority < 0 else priority,
         probe=_probe(home["probe"].choice("probe", ("none", "fast", "rfc5227"), "fast")),
-        warm_leases=_warm_leases(home["warmLeases"]),
+        warm_leases=home["warmLeases"].integer("warmLeases", 0, 64, 0),
         trusted_servers=tuple(
             map(IPv4Address, home["trustedServers"].strings("trustedServers", _server_fault))
         ),
@@ -132,13 +132,6 @@ def read_dhcp(top: Section | None, ipam: Section | None, request: Request) -> Dh
         client_id=_client_id(home["clientId"], request),
         args_used=used,
     )
-
-
-def _warm_leases(home: Section) -> int:
-    number = home.integer("warmLeases", 0, 64, 0)
-    if number:
-        home.unsupported("warmLeases", f"{number} is not supported: a lease is asked for when its pod comes")
-    return number
 
 
 def _probe(value: str) -> Probe:

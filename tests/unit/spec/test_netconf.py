@@ -244,7 +244,6 @@ def test_what_contradicts_itself_is_refused(changes: dict[str, Any], start: str)
 @pytest.mark.parametrize(
     ("changes", "start"),
     [
-        ({"warmLeases": 2}, "warmLeases 2 is not supported"),
         ({"ipMasqBackend": "iptables"}, 'ipMasqBackend "iptables" is not supported'),
         (
             {"capabilities": {"portMappings": True}},

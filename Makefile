@@ -18,8 +18,11 @@ up: install ## the lab: nodes, plugin, migration, pods, verification
 down: ## remove the lab; nothing is left
 	@$(BIN)/envctl down
 
-test: install install-docs ## lint, types, unit ring, lab ring, acceptance suite against a lab
+test: install-test install-docs ## lint, types, unit ring, lab ring, acceptance suite against a lab
 	@$(BIN)/python -m pytest tests/unit tests/lab tests/docs
+
+install-test: install ## what the tests need besides: other DHCP servers (installed, not started), shellcheck
+	@QUIET_SERVICES=1 PACKAGES=provision/packages.test provision/install.sh
 
 install-docs: install ## what the site and the tests of pictures need: Graphviz, a browser, the generator
 	@PACKAGES=provision/packages.docs provision/install.sh
@@ -51,4 +54,4 @@ fuzz: install ## coverage-guided fuzzing of what reads from the LAN and from the
 clean: ## remove the virtual environment and what was built
 	@rm -rf $(VENV) build dist site plugin/build *.egg-info plugin/*.egg-info
 
-.PHONY: docs install-docs install-vm box test-vm help install up down test clean
+.PHONY: help install up down test install-test docs install-docs install-vm box test-vm bench fuzz clean

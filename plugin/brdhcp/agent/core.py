@@ -13,6 +13,7 @@ from brdhcp.agent import ports
 from brdhcp.agent.attached import Attached
 from brdhcp.agent.events import Events
 from brdhcp.agent.links import Links
+from brdhcp.agent.packets import Outlet
 from brdhcp.agent.warm import Warm
 from brdhcp.netlink import netns
 from brdhcp.netlink.kernel import Kernel
@@ -40,6 +41,7 @@ class Core:
         default_factory=lambda: ThreadPoolExecutor(WORKERS, "worker", initializer=netns.may_enter)
     )
     closer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "closer"))
+    outlet: Outlet = field(default_factory=Outlet)
     links: Links = field(init=False)
     warm: Warm = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -89,6 +91,7 @@ class Core:
             attached.close()
         self.workers.shutdown()
         self.closer.shutdown()
+        self.outlet.close()
         self.node.close()
         self.store.close()
 

@@ -112,6 +112,14 @@ class Keeper:
             self.feed(dhcp.Release())
         self.close()
 
+    def release_by(self, send: Callable[[bytes], None]) -> None:
+        """Give the lease back with a frame that ``send`` carries, without a socket; raises what that raises."""
+        self.client, effects = self.client.step(dhcp.Release(), clock())
+        for effect in effects:
+            if isinstance(effect, dhcp.Send):
+                send(effect.frame(self.port.mac))
+        self.close()
+
     def announce(self, address: IPv4Address) -> None:
         """Tell the LAN who has ``address`` from now on (RFC 5227 §2.3), and rest."""
         self._with_socket(lambda packets: packets.send(arp_announce(self.port.mac, address)))

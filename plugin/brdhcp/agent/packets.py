@@ -124,6 +124,33 @@ class Packets:
                 return
 
 
+class Outlet:
+    """Frames out of the node's own interfaces, and none in: one socket for all of them, as long as the agent runs.
+
+    To open and close a socket for a single frame, as for a DHCPRELEASE, would make the kernel wait for a grace period.
+    """
+
+    def __init__(self) -> None:
+        self._sock: socket.socket | None = None
+
+    def send(self, if_name: str, frame: bytes) -> None:
+        """Raises ``StoreFailure`` when the interface is not there or not up."""
+        try:
+            if self._sock is None:
+                kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+                self._sock = socket.socket(socket.AF_PACKET, kind, 0)
+            self._sock.sendto(frame, (if_name, ETH_P_IP))
+        except OSError as error:
+            raise StoreFailure(
+                f"cannot send frames on {if_name}: {error.strerror}", "is the interface there and up?"
+            ) from error
+
+    def close(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+
 def _checksum_ready(ancillary: list[tuple[int, int, bytes]]) -> bool:
     for level, kind, data in ancillary:
         if (level, kind) == (SOL_PACKET, PACKET_AUXDATA) and len(data) >= 4:

@@ -155,9 +155,19 @@ def _taken(error: KernelError, request: Request) -> CniError:
     )
 
 
+def mac_of(node: Kernel, name: str) -> str:
+    """The MAC of a link of the node, ``""`` when it is not there; without waiting for netlink, as below."""
+    try:
+        return (SYS / name / "address").read_text().strip()
+    except OSError:
+        link = node.link(name)
+        return link.address if link is not None else ""
+
+
 def is_plugged(node: Kernel, veth: str, bridge: str) -> bool:
     """Whether the node's end is up and in its bridge, so that what the pod sends reaches the LAN."""
     try:
+        # Not by netlink: that waits for whatever the kernel is doing to other links, such as deleting some.
         here = (SYS / veth / "master").readlink().name == bridge
         return here and bool(int((SYS / veth / "flags").read_text(), 16) & IFF_UP)
     except (OSError, ValueError):

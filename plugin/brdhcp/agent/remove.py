@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from brdhcp.agent import client, delegate, faults, ports, sandbox
@@ -70,13 +71,16 @@ async def _release(core: Core, record: Attachment) -> bool:
         return True
     keeper = attached.keeper if attached else None
     name = attached.name if attached else str(record.key)
-    for port in await core.in_thread(_ways_out, core, record, lease):
+    for port in _ways_out(core, record, lease):
         try:
             if keeper is None:
                 keeper = _keeper_for_release(core, record, lease)
             keeper.port = port
             keeper.close()
-            keeper.release()
+            if isinstance(port, NodePort):
+                keeper.release_by(partial(core.outlet.send, port.if_name))
+            else:
+                keeper.release()
         except CniError as error:
             why = error
             continue
@@ -125,8 +129,7 @@ def _ways_out(core: Core, record: Attachment, lease: Lease) -> list[PodPort | No
     from_node, from_pod = NodePort(record.bridge, record.mac), PodPort(record, record.mac)
     if not record.veth:
         return [from_pod, from_node]
-    bridge = core.node.link(record.bridge)
-    here = bridge is not None and lease.server_mac == bridge.address
+    here = lease.server_mac == ports.mac_of(core.node, record.bridge)
     tagged = '"vlan' in record.netconf
     if (here or tagged) and ports.is_plugged(core.node, record.veth, record.bridge):
         return [from_pod, from_node]

@@ -20,7 +20,9 @@ def start(node: Rig, capabilities: list[str]) -> None:
     log = "/run/agent.0.log"
     node.log.append(log)
     agent = f"{BRDHCPD} --state-dir {STATE} --log-format json --log-level debug"
-    node.agent = node.lan.node.spawn(f"sh -c 'exec setpriv --bounding-set {kept} --no-new-privs {agent} 2>{log}'")
+    node.agent = node.lan.node.spawn(
+        f"sh -c 'exec setpriv --bounding-set {kept} --no-new-privs {agent} 2>{log}'"
+    )
     until(lambda: node.events("ready"), what="the agent is ready")
 
 

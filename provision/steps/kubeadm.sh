@@ -5,14 +5,18 @@
 
 healthy() { [[ "$(kubectl --request-timeout=10s get --raw /healthz 2>/dev/null)" == ok ]]; }
 
+# Written when kubeadm init has ended well. A slow apiserver is no reason to begin anew: what a finished init made is
+# never reset here.
+finished=/etc/kubernetes/init-finished
+
 is_done() {
-    [[ -s /etc/kubernetes/admin.conf ]] || fail "there is no cluster on this node"
-    kubectl --request-timeout=20s -n kube-system get daemonset kube-proxy >/dev/null || fail "kubeadm init did not end"
+    [[ -e $finished && -s /etc/kubernetes/admin.conf ]] || fail "kubeadm init has not ended on this node"
 }
 
 do_it() {
     fill "$home/kubernetes/kubeadm.yaml" >/etc/kubernetes-kubeadm.yaml
-    if [[ -s /etc/kubernetes/admin.conf ]]; then
+    if [[ -e /etc/kubernetes/manifests/kube-apiserver.yaml ]]; then
+        # An init that was cut off half way; nothing has ever run on it.
         kubeadm reset --force >/dev/null 2>&1 || true
     fi
     # shellcheck disable=SC2086  # a list of words
@@ -21,6 +25,7 @@ do_it() {
         fail "kubeadm init failed"
     }
     wait_for 300 "the apiserver answering" healthy
+    touch $finished
     install -d -m 700 -o vagrant -g vagrant /home/vagrant/.kube 2>/dev/null &&
         install -m 600 -o vagrant -g vagrant /etc/kubernetes/admin.conf /home/vagrant/.kube/config
 }

@@ -29,7 +29,11 @@ class Now:
             case DefaultRouter(dev=dev, gateway=gateway, expires=expires):
                 if any(r.dev == dev for r in self._alike(gateway, "default")):
                     return None
-                return action if expires is None else replace(action, expires=self._left(gateway, "default", expires))
+                return (
+                    action
+                    if expires is None
+                    else replace(action, expires=self._left(gateway, "default", expires))
+                )
         return action
 
     def _address(self, old: Address) -> Address:

@@ -10,18 +10,24 @@ import contextlib
 import os
 import re
 import select
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from brdhcp.errors import InvalidNamespace, StoreFailure
 from brdhcp.netlink import netns
+from brdhcp.uplink import identity
 
 KNOWN = ("dhclient",)
 """Clients that are ended and started again."""
+FOREIGN = ("dhcpcd", "udhcpc")
+"""Clients that are neither understood nor started again."""
 REFUSED = {
     "dhcpcd": "dhcpcd",
     "udhcpc": "udhcpc",
@@ -35,6 +41,7 @@ LEASE_FILES = (
     "/var/lib/dhclient/dhclient.leases",
     "/var/lib/dhclient/dhclient--{nic}.lease",
 )
+CONFIGURATIONS = ("/etc/dhcp/dhclient.conf", "/etc/dhclient.conf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +65,36 @@ def find(nic: str, proc: Path = Path("/proc")) -> Client | None:
                 argv
                 and Path(argv[0]).name in KNOWN
                 and nic in argv[1:]
+                and "-6" not in argv
                 and netns.identity(proc / f"{pid}/ns/net") == here
             ):
                 return Client(name=Path(argv[0]).name, pid=pid, started=started(pid, proc), argv=argv)
     return None
+
+
+def unhandled(nic: str, links: Collection[str], proc: Path = Path("/proc")) -> tuple[str, ...]:
+    """DHCP clients in our own namespace that keep an address on ``nic`` and are not understood, as their command lines.
+
+    ``links`` are the names of all links: a client that names none of them works on every one.
+    """
+    here = netns.identity("/proc/self/ns/net")
+    found = set()
+    for entry in proc.iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError, InvalidNamespace):
+            argv = _argv(proc, int(entry.name))
+            name = next((known for known in (*KNOWN, *FOREIGN) if known in map(_program, argv[:2])), "")
+            named = [word for word in argv[1:] if word in links]
+            ours = name in KNOWN and "-6" not in argv and nic in named
+            on_it = bool(name) and not ours and (nic in named or not named)
+            if on_it and netns.identity(entry / "ns/net") == here:
+                found.add(shlex.join(argv))
+    return tuple(sorted(found))
+
+
+def _program(word: str) -> str:
+    return Path(word.removesuffix(":")).name
 
 
 def others(proc: Path = Path("/proc")) -> tuple[str, ...]:
@@ -125,16 +158,26 @@ def start(nic: str, argv: tuple[str, ...]) -> None:
         )
 
 
-def lease_of(client: Client, nic: str, address: str) -> dict[str, str | int | float | None]:
-    """What dhclient wrote down about its lease of ``address`` (dhclient.leases(5)); empty when it wrote nothing."""
-    for path in _lease_files(client, nic):
-        with contextlib.suppress(OSError):
-            blocks = re.findall(
-                r"^lease \{(.*?)^\}", path.read_text(errors="replace"), re.MULTILINE | re.DOTALL
-            )
-            for block in reversed(blocks):
-                if f"fixed-address {address};" in block and f'interface "{nic}";' in block:
-                    return _facts(block)
+def lease_of(client: Client, nic: str, address: str, mac: str) -> dict[str, str | int | float | None]:
+    """What dhclient tells the server about itself, and what it wrote down about its lease of ``address``
+    (dhclient.leases(5))."""
+    texts = [text for path in _lease_files(client, nic) if (text := _text(path, "latin-1"))]
+    configuration = next((text for path in _configuration(client) if (text := _text(path))), "")
+    leases = next((text for text in texts if "default-duid" in text), "")
+    own = socket.gethostname().partition(".")[0]
+    who: dict[str, str | int | float | None] = {
+        "client_id": identity.client_id(client.argv, configuration, leases, mac).hex(),
+        "hostname": identity.host_name(client.argv, configuration, own),
+    }
+    return {**who, **_written(texts, nic, address)}
+
+
+def _written(texts: Iterable[str], nic: str, address: str) -> dict[str, str | int | float | None]:
+    for text in texts:
+        blocks = re.findall(r"^lease \{(.*?)^\}", text, re.MULTILINE | re.DOTALL)
+        for block in reversed(blocks):
+            if f"fixed-address {address};" in block and f'interface "{nic}";' in block:
+                return _facts(block)
     return {}
 
 
@@ -157,6 +200,19 @@ def _lease_files(client: Client, nic: str) -> list[Path]:
     named = [client.argv[at + 1] for at, word in enumerate(client.argv[:-1]) if word == "-lf"]
     root = Path(f"/proc/{client.pid}/root")
     return [root / path.format(nic=nic).lstrip("/") for path in (*named, *LEASE_FILES)]
+
+
+def _configuration(client: Client) -> list[Path]:
+    named = [client.argv[at + 1] for at, word in enumerate(client.argv[:-1]) if word == "-cf"]
+    root = Path(f"/proc/{client.pid}/root")
+    return [root / path.lstrip("/") for path in (*named, *CONFIGURATIONS)]
+
+
+def _text(path: Path, encoding: str = "utf-8") -> str:
+    try:
+        return path.read_text(encoding, errors="replace")
+    except OSError:
+        return ""
 
 
 def _argv(proc: Path, pid: int) -> tuple[str, ...]:

@@ -95,14 +95,18 @@ def _beside(kernel: Kernel, state_dir: Path, action: Action) -> None:
         case LeaseTakeBack():
             handover.remove(state_dir)
         case NeighboursCopied(source=source, dev=dev):
-            kernel.apply([_remembered(n, dev) for n in kernel.neighbours() if n.dev == source and n.state & NUD_USABLE])
+            kernel.apply(
+                [_remembered(n, dev) for n in kernel.neighbours() if n.dev == source and n.state & NUD_USABLE]
+            )
         case RoutersAsked(dev=dev):
             kernel.solicit_routers(dev)
 
 
 def _remembered(neighbour: NeighbourAdd, dev: str) -> NeighbourAdd:
     """Known on ``dev`` as well, but to be checked when it is used next."""
-    return replace(neighbour, dev=dev, state=neighbour.state if neighbour.state == NUD_PERMANENT else NUD_STALE)
+    return replace(
+        neighbour, dev=dev, state=neighbour.state if neighbour.state == NUD_PERMANENT else NUD_STALE
+    )
 
 
 def _until(true: Callable[[], bool], otherwise: str, hint: str = "") -> None:

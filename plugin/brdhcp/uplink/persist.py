@@ -41,13 +41,27 @@ class Ifupdown(Keeper):
 
     def files(self, before: Snapshot) -> Files:
         link = before.link(self.nic)
-        mac = f"\n    bridge_hw {link.address}" if link is not None else ""
+        made = self._made(link.address if link is not None else "")
         found = []
         for path in self._sources():
             text = path.read_text()
             if self._mentions(text):
-                found.append((path, self._rewritten(text, mac)))
+                found.append((path, self._rewritten(text, made)))
+                made = ()  # the bridge is made once, whatever stanzas it has
         return found
+
+    def _made(self, mac: str) -> tuple[str, ...]:
+        """The options that make the bridge: bridge-utils' where its hook is there, else the commands themselves."""
+        if (self.root / "etc/network/if-pre-up.d/bridge").exists():
+            options = (f"bridge_ports {self.nic}", "bridge_stp off", "bridge_fd 0", "bridge_waitport 0")
+            return (*options, f"bridge_hw {mac}") if mac else options
+        address = f" address {mac}" if mac else ""
+        make = f"ip link add name {self.bridge}{address} type bridge stp_state 0 forward_delay 0"
+        return (
+            f"pre-up ip link show dev {self.bridge} >/dev/null 2>&1 || {make}",
+            f"pre-up ip link set dev {self.nic} master {self.bridge} up",
+            f"post-down ip link del dev {self.bridge}",
+        )
 
     def mentioned(self) -> bool:
         """Whether ifupdown configures the NIC here."""
@@ -67,26 +81,32 @@ class Ifupdown(Keeper):
     def _mentions(self, text: str) -> bool:
         return re.search(rf"^\s*iface\s+{re.escape(self.nic)}\s", text, re.MULTILINE) is not None
 
-    def _rewritten(self, text: str, mac: str) -> str:
-        nic, bridge = re.escape(self.nic), self.bridge
-        bridged = (
-            f"\\1iface {bridge} \\2\n    bridge_ports {self.nic}\n    bridge_stp off\n    bridge_fd 0\n"
-            f"    bridge_waitport 0{mac}"
-        )
-        text = re.sub(
-            rf"^(\s*)iface[ \t]+{nic}[ \t]+(inet[ \t]+\S+)[ \t]*$", bridged, text, count=1, flags=re.MULTILINE
-        )
-        text = re.sub(
-            rf"^(\s*)iface[ \t]+{nic}[ \t]+(inet6?[ \t]+\S+)",
-            rf"\1iface {bridge} \2",
-            text,
-            flags=re.MULTILINE,
-        )
-        text = re.sub(rf"^(\s*(?:auto|allow-hotplug)\b.*)\b{nic}\b", rf"\1{bridge}", text, flags=re.MULTILINE)
-        text = re.sub(
-            rf"^(\s*)allow-hotplug([ \t]+{re.escape(bridge)}[ \t]*)$", r"\1auto\2", text, flags=re.MULTILINE
-        )
-        return f"{text.rstrip()}\n\n# a port of {bridge}\niface {self.nic} inet manual\n"
+    def _rewritten(self, text: str, made: tuple[str, ...]) -> str:
+        """The NIC's stanzas, aliases and hooks are the bridge's; the NIC itself is a port without an address."""
+        word = re.compile(rf"(?<![\w.-]){re.escape(self.nic)}(?![\w.-])")
+        port = ["", f"# a port of {self.bridge}", f"iface {self.nic} inet manual"] if made else []
+        lines: list[str] = []
+        ours = False
+        for line in text.splitlines():
+            match line.split():
+                case ["auto" | "allow-hotplug" | "allow-auto", *names] if any(map(word.match, names)):
+                    others = [name for name in names if not word.match(name)]
+                    lines += [" ".join((line.split()[0], *others))] if others else []
+                    bridges = [word.sub(self.bridge, name) for name in names if word.match(name)]
+                    lines.append(" ".join(["auto", *bridges]))
+                    ours = False
+                case ["iface", name, *rest]:
+                    ours = word.match(name) is not None
+                    lines.append(" ".join(("iface", word.sub(self.bridge, name), *rest)) if ours else line)
+                    if name == self.nic and made:
+                        lines += [f"    {option}" for option in made]
+                        made = ()
+                case ["auto" | "mapping" | "source" | "source-directory" | "no-auto-down" | "rename", *_]:
+                    ours = False
+                    lines.append(line)
+                case _:
+                    lines.append(word.sub(self.bridge, line) if ours else line)
+        return "\n".join([*lines, *port, ""])
 
 
 class NetworkScripts(Keeper):
@@ -121,7 +141,18 @@ class NetworkScripts(Keeper):
         return [
             (self._file(self.bridge), "".join(f"{key}={value}\n" for key, value in bridge.items())),
             (self._file(self.nic), "".join(f"{key}={value}\n" for key, value in port.items())),
+            *self._beside(),
         ]
+
+    def _beside(self) -> Files:
+        """Static routes and rules lie in files of their own, read when the interface of that name comes up."""
+        found: Files = []
+        for kind in ("route", "route6", "rule", "rule6"):
+            old, new = (self._file("").with_name(f"{kind}-{name}") for name in (self.nic, self.bridge))
+            if old.is_file():
+                text = re.sub(rf"(?<![\w.-]){re.escape(self.nic)}(?![\w.-])", self.bridge, old.read_text())
+                found += [(new, text), (old, "")]
+        return found
 
 
 KEEPERS: dict[str, type[Keeper]] = {"none": Keeper, "ifupdown": Ifupdown, "network-scripts": NetworkScripts}

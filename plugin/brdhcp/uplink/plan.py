@@ -7,7 +7,6 @@ ready, one batch turns the routes round and takes the addresses off the NIC. Goi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from brdhcp.netlink.change import (
@@ -15,19 +14,32 @@ from brdhcp.netlink.change import (
     AddressAdd,
     AddressDelete,
     Change,
-    DefaultRouter,
     LinkAdd,
     LinkDelete,
     LinkSet,
     Route,
-    RouteAdd,
     RouteDelete,
-    Rule,
     RuleAdd,
     RuleDelete,
     SysctlSet,
 )
-from brdhcp.netlink.observe import Link, Snapshot
+from brdhcp.netlink.observe import Link
+from brdhcp.uplink.moving import (
+    add_routes,
+    announced,
+    clean,
+    delete_routes,
+    devices,
+    in_turn,
+    is_v6,
+    made_by_kernel,
+    metrics,
+    moved_routes,
+    route_on,
+    router,
+    rule_on,
+    through,
+)
 from brdhcp.uplink.steps import (
     Action,
     AddressesReady,
@@ -41,9 +53,8 @@ from brdhcp.uplink.steps import (
 )
 from brdhcp.uplink.view import COPIED, RP_FILTER, View, conf
 
-RT_TABLE_LOCAL, RTPROT_KERNEL, RTPROT_RA = 255, 2, 9
-IFA_F_TEMPORARY, IFA_F_TENTATIVE, IFA_F_DADFAILED = 0x01, 0x40, 0x08
-AF_INET, AF_INET6 = 2, 10
+RT_SCOPE_LINK, RTPROT_KERNEL, IFA_F_TEMPORARY = 253, 2, 0x01
+AF_INET6 = 10
 NUD_PERMANENT = 128
 ADDR_GEN_NONE = "1"
 
@@ -81,7 +92,7 @@ def warnings(view: View) -> tuple[str, ...]:
     found = [
         f"{address.address} is a privacy address; on the bridge it will not be renewed as one"
         for address in view.before.addresses_of(view.nic)
-        if _is_v6(address) and address.flags & IFA_F_TEMPORARY
+        if is_v6(address) and address.flags & IFA_F_TEMPORARY
     ]
     found += [
         f"{link.name} stays on {view.nic}: its VLAN passes beside the bridge, pods do not see it"
@@ -89,7 +100,7 @@ def warnings(view: View) -> tuple[str, ...]:
         if link.kind == "vlan" and link.parent == view.nic_link.index
     ]
     if view.client is None and any(
-        a.valid_lft is not None and not _is_v6(a) for a in view.before.addresses_of(view.nic)
+        a.valid_lft is not None and not is_v6(a) for a in view.before.addresses_of(view.nic)
     ):
         found.append(
             f"{view.nic} has an address with an end, but no DHCP client of its was found: brdhcpd will renew it"
@@ -193,13 +204,13 @@ def _hand_over(view: View) -> list[Move]:
 
 
 def _add_addresses(view: View) -> Move:
-    there = [_on(address, view) for address in _in_turn(view.before.addresses_of(view.nic))]
+    there = [_on(address, view) for address in in_turn(view.before.addresses_of(view.nic))]
     return Move(
         title=f"put the addresses of {view.nic} on {view.bridge} as well",
         do=(*(AddressAdd(address=address) for address in there), AddressesReady(dev=view.bridge)),
         undo=(
             *(AddressDelete(address=address) for address in reversed(there)),
-            *(RouteDelete(route=_route_on(r, view.nic, view.bridge)) for r in _expiring_prefixes(view)),
+            *(RouteDelete(route=route_on(r, view.nic, view.bridge)) for r in _expiring_prefixes(view)),
         ),
     )
 
@@ -208,7 +219,7 @@ def _enslave(view: View) -> Move:
     do: tuple[Action, ...] = (LinkSet(name=view.nic, master=view.bridge),)
     undo: tuple[Action, ...] = (LinkSet(name=view.nic, master=""),)
     mode = conf("ipv6", view.nic, "addr_gen_mode")
-    if (value := view.sysctl(mode)) is not None:
+    if (value := view.sysctl(mode)) is not None and _has_link_local(view):
         do = (SysctlSet(path=mode, value=ADDR_GEN_NONE), *do)
         undo = (*undo, SysctlSet(path=mode, value=value))
     if announced(view.before, view.nic):
@@ -219,65 +230,50 @@ def _enslave(view: View) -> Move:
 def _turn(view: View) -> Move:
     """Routes and rules to the bridge, addresses off the NIC: one batch, new before old."""
     nic, bridge, before = view.nic, view.bridge, view.before
-    addresses = _in_turn(before.addresses_of(nic))
+    addresses = in_turn(before.addresses_of(nic))
     routes = moved_routes(before, nic)
     routers = announced(before, nic)
-    prefixes = [route for route in before.routes if _through(route, nic) and _made_by_kernel(route)]
-    rules = [rule for rule in before.rules if nic in _devices(rule)]
+    prefixes = [route for route in before.routes if through(route, nic) and made_by_kernel(route)]
+    rules = [rule for rule in before.rules if nic in devices(rule)]
     dad = conf("ipv6", nic, "accept_dad")
-    quiet, ready, loud = _around(nic, dad, view.sysctl(dad), any(map(_is_v6, addresses)))
+    quiet, ready, loud = _around(nic, dad, view.sysctl(dad), any(map(is_v6, addresses)))
     do: tuple[Action, ...] = (
-        *(_router(route, bridge) for route in routers),
+        *(router(route, bridge) for route in routers),
         NeighboursCopied(source=nic, dev=bridge),
-        *_add_routes(_route_on(route, nic, bridge) for route in routes),
-        *(RuleAdd(rule=_rule_on(rule, nic, bridge)) for rule in rules),
+        *add_routes(route_on(route, nic, bridge) for route in routes),
+        *(RuleAdd(rule=rule_on(rule, nic, bridge)) for rule in rules),
         *(RuleDelete(rule=rule) for rule in rules),
-        *_delete_routes(routes),
+        *delete_routes(routes),
         *(AddressDelete(address=address) for address in reversed(addresses)),
         *(RouteDelete(route=route) for route in (*routers, *_expiring_prefixes(view))),
         *((RoutersAsked(dev=bridge),) if routers else ()),
     )
     undo: tuple[Action, ...] = (
         *quiet,
-        *(AddressAdd(address=_clean(address)) for address in addresses),
+        *(AddressAdd(address=clean(address)) for address in addresses),
         *ready,
-        *(_router(route, nic) for route in routers),
+        *(router(route, nic) for route in routers),
         *(n for n in before.neighbours if n.dev == nic and n.state == NUD_PERMANENT),
         NeighboursCopied(source=bridge, dev=nic),
-        *_add_routes(routes),
-        *_delete_routes(_route_on(route, nic, bridge) for route in (*routes, *prefixes) if not _has(view, route)),
-        *(RouteDelete(route=_route_on(replace(r, metric=m), nic, bridge)) for r in routers for m in _metrics(r)),
+        *add_routes(routes),
+        *delete_routes(
+            route_on(route, nic, bridge) for route in (*routes, *prefixes) if not _has(view, route)
+        ),
+        *(
+            RouteDelete(route=route_on(replace(r, metric=m), nic, bridge))
+            for r in routers
+            for m in metrics(r)
+        ),
         *(RuleAdd(rule=rule) for rule in rules),
-        *(RuleDelete(rule=_rule_on(rule, nic, bridge)) for rule in rules),
+        *(RuleDelete(rule=rule_on(rule, nic, bridge)) for rule in rules),
         *loud,
     )
     return Move(title=f"turn the routes to {bridge} and take the addresses off {nic}", do=do, undo=undo)
 
 
-def _router(route: Route, dev: str) -> DefaultRouter:
-    """The announced route until the next announcement: with another metric, so that the kernel replaces it."""
-    return DefaultRouter(
-        dev=dev, gateway=str(route.gateway), metric=_metrics(route)[1], expires=route.expires, pref=route.pref
-    )
-
-
-def _metrics(route: Route) -> tuple[int, int]:
-    """Of an announced default route: the kernel's own, and that of its stand-in."""
-    return route.metric or 0, (route.metric or 0) + 1
-
-
-def _add_routes(routes: Iterable[Route]) -> list[Change]:
-    """Before others of the same destination and metric, which may be another NIC's; hops of one route as a whole."""
-    return [RouteAdd(route=r, replace=bool(r.multipath), prepend=not r.multipath) for r in routes]
-
-
-def _delete_routes(routes: Iterable[Route]) -> list[Change]:
-    return [RouteDelete(route=route) for route in routes if not route.multipath]
-
-
 def _has(view: View, route: Route) -> bool:
     """Whether the bridge had the same route before: then it keeps it."""
-    return _route_on(route, view.nic, view.bridge) in view.before.routes
+    return route_on(route, view.nic, view.bridge) in view.before.routes
 
 
 def _restore(view: View) -> list[Move]:
@@ -286,7 +282,7 @@ def _restore(view: View) -> list[Move]:
     for name, relaxed in (("rp_filter", "0"), ("accept_dad", "0"), ("addr_gen_mode", ADDR_GEN_NONE)):
         family = "ipv4" if name == "rp_filter" else "ipv6"
         value = view.sysctl(conf(family, view.nic, name))
-        if value not in (None, relaxed):
+        if value not in (None, relaxed) and (name != "addr_gen_mode" or _has_link_local(view)):
             wanted.append((conf(family, view.bridge, name), str(value), relaxed))
     for path in (*RP_FILTER, conf("ipv4", view.nic, "rp_filter")):
         value = view.sysctl(path)
@@ -303,41 +299,6 @@ def _restore(view: View) -> list[Move]:
     ]
 
 
-def moved_routes(before: Snapshot, nic: str) -> tuple[Route, ...]:
-    """Routes through ``nic`` that the kernel will not make by itself, those on the link first."""
-    found = [
-        route
-        for route in before.routes
-        if _through(route, nic) and not _made_by_kernel(route) and not _is_announced(route)
-        and (route.table != RT_TABLE_LOCAL or route.proto != RTPROT_KERNEL)
-    ]  # fmt: skip
-    return tuple(
-        sorted(
-            found,
-            key=lambda route: (route.gateway is not None or bool(route.multipath), route.dst == "default"),
-        )
-    )
-
-
-def announced(before: Snapshot, nic: str) -> tuple[Route, ...]:
-    """Default routes through ``nic`` that the kernel made from router advertisements, and keeps alive with them."""
-    return tuple(route for route in before.routes if route.dev == nic and _is_announced(route))
-
-
-def _is_announced(route: Route) -> bool:
-    return route.family == AF_INET6 and route.proto == RTPROT_RA and route.dst == "default" and bool(route.gateway)
-
-
-def _made_by_kernel(route: Route) -> bool:
-    """The prefix route of an address: it comes and goes with that address."""
-    return (
-        route.proto == RTPROT_KERNEL
-        and route.gateway is None
-        and not route.multipath
-        and route.table != RT_TABLE_LOCAL
-    )
-
-
 def _expiring_prefixes(view: View) -> list[Route]:
     """The IPv6 prefix routes of addresses with an end: the kernel leaves them behind when such an address goes."""
     return [
@@ -350,48 +311,24 @@ def _expiring_prefixes(view: View) -> list[Route]:
     ]  # fmt: skip
 
 
-def _through(route: Route, nic: str) -> bool:
-    return route.dev == nic or any(hop.dev == nic for hop in route.multipath)
-
-
-def _route_on(route: Route, old: str, new: str) -> Route:
-    hops = tuple(replace(hop, dev=new if hop.dev == old else hop.dev) for hop in route.multipath)
-    return replace(route, dev=new if route.dev == old else route.dev, multipath=hops)
-
-
-def _devices(rule: Rule) -> tuple[object, object]:
-    return rule.attrs.get("FRA_IIFNAME"), rule.attrs.get("FRA_OIFNAME")
-
-
-def _rule_on(rule: Rule, old: str, new: str) -> Rule:
-    names = ("FRA_IIFNAME", "FRA_OIFNAME")
-    return replace(rule, attrs={k: new if k in names and v == old else v for k, v in rule.attrs.items()})
-
-
 def _on(address: Address, view: View) -> Address:
     label = address.label
     if label is not None and label.startswith(view.nic):
         label = view.bridge + label[len(view.nic) :]
-    return replace(_clean(address), dev=view.bridge, label=label[:15] if label else label)
-
-
-def _clean(address: Address) -> Address:
-    """Without what only the kernel may say; asking for it would be refused or, as NODAD, be there for ever."""
-    return replace(address, flags=address.flags & ~(IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_TEMPORARY))
+    return replace(clean(address), dev=view.bridge, label=label[:15] if label else label)
 
 
 def _around(nic: str, path: str, value: str | None, wanted: bool) -> tuple[tuple[Action, ...], ...]:
     """No duplicate address detection while addresses that are ours already come back to the NIC."""
     if value is None or not wanted:
         return (), (), ()
-    return (SysctlSet(path=path, value="0"),), (AddressesReady(dev=nic),), (SysctlSet(path=path, value=value),)
+    return (
+        (SysctlSet(path=path, value="0"),),
+        (AddressesReady(dev=nic),),
+        (SysctlSet(path=path, value=value),),
+    )
 
 
-def _in_turn(addresses: Iterable[Address]) -> tuple[Address, ...]:
-    """The order to add them in, so that the kernel lists them as it did: of IPv6 it shows the newest first."""
-    addresses = tuple(addresses)
-    return (*(a for a in addresses if not _is_v6(a)), *reversed([a for a in addresses if _is_v6(a)]))
-
-
-def _is_v6(address: Address) -> bool:
-    return ":" in address.address
+def _has_link_local(view: View) -> bool:
+    """Whether the NIC has its IPv6 address of the link; where somebody took it away, none may be made anew."""
+    return any(is_v6(a) and a.scope == RT_SCOPE_LINK for a in view.before.addresses_of(view.nic))

@@ -8,6 +8,7 @@ from ipaddress import ip_interface
 from brdhcp.errors import UplinkRefused
 from brdhcp.netlink.change import Route
 from brdhcp.netlink.observe import IFF_LOOPBACK, Link, Snapshot
+from brdhcp.uplink.moving import through
 from brdhcp.uplink.view import View
 
 BLOCKING = ("macvlan", "macvtap", "ipvlan", "ipvtap")
@@ -40,7 +41,14 @@ def reasons(view: View, opened: str | None = None) -> tuple[str, ...]:
             *found,
             f"there is no interface {view.nic} (there are: {known or 'none'}); name it with --nic",
         )
-    return (*found, *_of_nic(view, link), *_of_bridge(view), *_of_addresses(view), *_of_routes(view), *_of_rules(view))
+    return (
+        *found,
+        *_of_nic(view, link),
+        *_of_bridge(view),
+        *_of_addresses(view),
+        *_of_routes(view),
+        *_of_rules(view),
+    )
 
 
 def _of_nic(view: View, link: Link) -> list[str]:
@@ -62,6 +70,8 @@ def _of_nic(view: View, link: Link) -> list[str]:
             f"{link.name} is a bond with fail_over_mac={view.fail_over_mac}: its MAC changes with the active port, "
             "and the bridge's would not"
         )
+    found += [f"{argv} keeps the address of {link.name} and would put it back: only dhclient for IPv4, with the "
+              f"interface in its command line, can be handed over" for argv in view.unhandled]  # fmt: skip
     if not link.up:
         found.append(f"{link.name} is down")
     stacked = [
@@ -122,7 +132,7 @@ def _of_addresses(view: View) -> list[str]:
 
 def _of_routes(view: View) -> list[str]:
     """Routes that could not be put back in their place, or not be said at all."""
-    mine = [route for route in view.before.routes if _through(route, view.nic)]
+    mine = [route for route in view.before.routes if through(route, view.nic)]
     keys = {_key(route) for route in mine if route.family == AF_INET and route.table != RT_TABLE_LOCAL}
     return [
         f"the route to {route.dst} has {', '.join(route.extra)}, which cannot be moved: remove it first"
@@ -132,7 +142,7 @@ def _of_routes(view: View) -> list[str]:
         f"{other.dev} has a route to {other.dst} of the same metric, and moving one would change which is used: "
         "give one of them another metric"
         for other in view.before.routes
-        if _key(other) in keys and not _through(other, view.nic) and other.dev not in (None, view.bridge)
+        if _key(other) in keys and not through(other, view.nic) and other.dev not in (None, view.bridge)
     ]
 
 
@@ -147,10 +157,6 @@ def _of_rules(view: View) -> list[str]:
                 f"several rules have the preference {rule.priority}, one of them for {view.nic}: number them apart"
             )
     return list(dict.fromkeys(found))
-
-
-def _through(route: Route, nic: str) -> bool:
-    return route.dev == nic or any(hop.dev == nic for hop in route.multipath)
 
 
 def _key(route: Route) -> tuple[object, ...]:

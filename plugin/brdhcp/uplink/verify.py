@@ -10,7 +10,7 @@ from brdhcp.netlink.change import Address, AddressAdd, LinkSet, Route, RouteAdd,
 from brdhcp.netlink.describe import describe
 from brdhcp.netlink.kernel import same_address, same_route
 from brdhcp.netlink.observe import Snapshot
-from brdhcp.uplink.plan import announced, moved_routes
+from brdhcp.uplink.moving import announced, moved_routes
 
 FORWARDING = 3
 
@@ -52,7 +52,10 @@ def _announced_by(router: Route, route: Route, dev: str) -> bool:
 def stand_in(before: Snapshot, now: Snapshot, nic: str) -> bool:
     """Whether a router that had announced itself on the NIC has not done so again yet."""
     return not all(
-        any(_announced_by(router, r, nic) and (r.proto, r.metric) == (router.proto, router.metric) for r in now.routes)
+        any(
+            _announced_by(router, r, nic) and (r.proto, r.metric) == (router.proto, router.metric)
+            for r in now.routes
+        )
         for router in announced(before, nic)
     )
 

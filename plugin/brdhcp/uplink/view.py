@@ -10,7 +10,7 @@ from pathlib import Path
 from brdhcp.netlink.change import Address
 from brdhcp.netlink.kernel import Kernel
 from brdhcp.netlink.observe import Link, Snapshot, snapshot
-from brdhcp.uplink.clients import Client, find, lease_of
+from brdhcp.uplink.clients import Client, find, lease_of, unhandled
 
 COPIED: Mapping[str, tuple[str, ...]] = {
     "ipv4": ("rp_filter", "arp_announce", "arp_filter", "arp_ignore", "arp_notify", "arp_accept", "proxy_arp",
@@ -41,6 +41,8 @@ class View:
     lease: Mapping[str, str | int | float | None] | None = None
     """What the agent needs to renew the NIC's address, when that has an end."""
     wireless: bool = False
+    unhandled: tuple[str, ...] = ()
+    """Command lines of DHCP clients on the NIC that cannot be ended and started again."""
     fail_over_mac: str = ""
     """Of a bond; ``""`` for anything else."""
     manager: str = ""
@@ -81,6 +83,7 @@ def look(kernel: Kernel, nic: str, bridge: str, *, manager: str = "", sys: Path 
     return View(
         nic=nic, bridge=bridge, before=before, client=client, lease=_lease(before, nic, bridge, client),
         wireless=(folder / "wireless").exists() or (folder / "phy80211").exists(),
+        unhandled=unhandled(nic, [link.name for link in before.links]),
         fail_over_mac=_first_word(folder / "bonding" / "fail_over_mac"), manager=manager,
     )  # fmt: skip
 
@@ -97,7 +100,8 @@ def _lease(
     if link is None or not dynamic:
         return None
     address: Address = dynamic[0]
-    known = lease_of(client, nic, address.address.partition("/")[0]) if client is not None else {}
+    host = address.address.partition("/")[0]
+    known = lease_of(client, nic, host, link.address) if client is not None else {}
     expires = None if address.valid_lft is None else time.time() + address.valid_lft
     return {"bridge": bridge, "mac": link.address, "address": address.address, "expires": expires, **known}
 

@@ -27,7 +27,7 @@ do_it() {
     wait_for 300 "the apiserver answering" healthy
     touch $finished
     install -d -m 700 -o vagrant -g vagrant /home/vagrant/.kube 2>/dev/null &&
-        install -m 600 -o vagrant -g vagrant /etc/kubernetes/admin.conf /home/vagrant/.kube/config
+        install -m 600 -o vagrant -g vagrant /etc/kubernetes/admin.conf /home/vagrant/.kube/config || true
 }
 
 main "$@"

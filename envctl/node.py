@@ -277,13 +277,16 @@ class SshNode(Node):
 
     def close(self) -> None:
         """End the connection; the next command opens another."""
-        if self._connection is not None:
-            process = getattr(getattr(self._connection.transport, "sock", None), "process", None)
-            self._connection.close()
-            self._connection = None
-            if process is not None:  # the proxy, which paramiko signals and forgets
-                process.kill()
-                process.communicate()
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        transport = connection.transport
+        process = getattr(getattr(transport, "sock", None), "process", None)
+        connection.close()
+        if process is not None:  # the proxy, which paramiko's thread signals and forgets
+            transport.join(5)
+            process.kill()
+            process.communicate()
 
     def argv(self, command: str, *args: object) -> list[str]:
         return [*self.ssh(), self._as_root(quoted(command, args), None)]

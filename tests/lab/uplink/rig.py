@@ -13,6 +13,7 @@ from tests.lab.lan import Lan, until
 
 BRDHCPCTL = Path(sys.executable).with_name("brdhcpctl")
 STATE = "/run/state"
+HERE = Path(__file__).parent
 
 
 def uplink(lan: Lan, words: str, *, crash_after: int | None = None, check: bool = True) -> dict[str, Any]:
@@ -78,23 +79,44 @@ class Probe:
         self._lan = lan
         self._target = target
         self.sent = self.lost = 0
+        self.longest_gap_ms = 0.0
 
     def __enter__(self) -> Probe:
-        self._log = "/run/probe"
-        self._process = self._lan.host.spawn(
-            f"sh -c 'exec ping -q -i 0.001 -W 1 {self._target} >{self._log}'"
-        )
-        until(lambda: self._lan.host.run("pgrep -x ping", check=False).stdout, what="the probe runs")
+        self._lan.host.run("sysctl -qw net.ipv4.ping_group_range='0 0'")
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._process = self._lan.host.spawn(f"/usr/bin/python3 {HERE / 'pinger.py'} {self._target}", **pipes)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
         return self
 
+    def __exit__(self, *unused: object) -> None:
+        out, _ = self._process.communicate("stop\n", timeout=10)
+        said = json.loads(out)
+        self.sent, self.lost, self.longest_gap_ms = said["sent"], said["lost"], said["longest_gap_ms"]
+
+
+class Announcer:
+    """The LAN's router announces itself over IPv6, as long as the block lasts: when asked, and by ``again``."""
+
+    def __init__(self, lan: Lan, prefix: str = "fd91::", lifetime_s: int = 600) -> None:
+        until(
+            lambda: "tentative" not in lan.router.run("ip addr").stdout, what="the router's address is ready"
+        )
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        command = f"/usr/bin/python3 {HERE / 'announce.py'} eth0 {prefix} {lifetime_s}"
+        self._process = lan.router.spawn(command, **pipes)
+
+    def __enter__(self) -> Announcer:
+        return self
+
+    def again(self) -> None:
+        """One more advertisement, now."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
     def __exit__(self, *_: object) -> None:
-        self._lan.host.run("pkill -INT -x ping")
-        self._process.wait(timeout=10)
-        said = self._lan.host.run(f"cat {self._log}").stdout
-        found = re.search(r"(\d+) packets transmitted, (\d+) received", said)
-        assert found, said
-        self.sent, received = int(found[1]), int(found[2])
-        self.lost = self.sent - received
+        self._process.communicate(timeout=10)
 
 
 class Stream:

@@ -48,7 +48,9 @@ bench: install ## figures against the reference plugins, side by side: a table, 
 fuzz: install ## coverage-guided fuzzing of what reads from the LAN and from the runtime, a minute each
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	@for target in message request; do
-	    $(BIN)/python -m tests.fuzz.fuzz_$$target -max_total_time=60 -verbosity=0 build/fuzz/$$target tests/fuzz/corpus/$$target
+	    mkdir -p build/fuzz/$$target
+	    $(BIN)/python -m tests.fuzz.fuzz_$$target -max_total_time=60 -verbosity=0 -artifact_prefix=build/fuzz/ \
+	        build/fuzz/$$target tests/fuzz/corpus/$$target
 	done
 
 clean: ## remove the virtual environment and what was built

@@ -102,7 +102,7 @@ def exec_(
 log = typer.Typer(
     invoke_without_command=True, help="Collect logs, and everything else that a helper would ask for."
 )
-Folder = Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="Where to.  [default: ./NAME-logs]")]
+Folder = Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="Where to.  (default: ./NAME-logs)")]
 
 
 @log.callback()

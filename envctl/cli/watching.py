@@ -34,7 +34,7 @@ Where = Annotated[
         "-w",
         metavar="PLACE",
         help="host, the NIC (eth0), the bridge (mybr0), pod, or a pod's name; repeat it for several."
-        "  [default: host, NIC and bridge of every node]",
+        "  (default: host, NIC and bridge of every node)",
     ),
 ]
 
@@ -42,14 +42,14 @@ Where = Annotated[
 def capture(
     where: Where = None,
     write: Annotated[
-        Path | None, typer.Option("--write", metavar="FILE", help="Write it there.  [default: ./NAME.pcapng]")
+        Path | None, typer.Option("--write", metavar="FILE", help="Write it there.  (default: ./NAME.pcapng)")
     ] = None,
     seconds: Annotated[
         float | None,
-        typer.Option("--for", metavar="SECONDS", min=0.1, help="How long.  [default: until Ctrl-C]"),
+        typer.Option("--for", metavar="SECONDS", min=0.1, help="How long.  (default: until Ctrl-C)"),
     ] = None,
     expression: Annotated[
-        str, typer.Option("--filter", metavar="EXPR", help="As for tcpdump.  [default: everything]")
+        str, typer.Option("--filter", metavar="EXPR", help="As for tcpdump.  (default: everything)")
     ] = "",
     each: Annotated[
         bool,
@@ -125,7 +125,7 @@ def _tell(said: dict[str, Any], output: Format) -> None:
 
 def report(
     write: Annotated[
-        Path | None, typer.Option("--write", metavar="FILE", help="Write it there.  [default: ./NAME.html]")
+        Path | None, typer.Option("--write", metavar="FILE", help="Write it there.  (default: ./NAME.html)")
     ] = None,
     verify: Annotated[
         bool, typer.Option(help="Run the acceptance suite, and capture DHCP meanwhile.")

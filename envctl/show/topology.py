@@ -89,7 +89,9 @@ def _node(facts: Facts, node: NodeFacts) -> Column:
         if node.port
         else f"{node.interface} is not in {node.bridge or 'a bridge'}"
     )
-    lines.append(Text(state, "dim" if node.port else "yellow"))
+    waiting = node.migration == "waiting"
+    state += ", to be confirmed" if waiting else ""
+    lines.append(Text(state, "dim" if node.port and not waiting else "yellow"))
     server = facts.apiserver
     if server is not None and server.address == node.address:
         silent = "" if server.answers else " is silent"

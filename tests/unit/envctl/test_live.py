@@ -11,7 +11,7 @@ from rich.console import Console
 
 from envctl.facts import Facts
 from envctl.report.before import before, example
-from envctl.show import live
+from envctl.show import live, topology
 
 AFTER = example()
 
@@ -32,6 +32,13 @@ def test_a_migration_and_leases_are_told_in_words() -> None:
         "pod1: no address → 172.16.91.131",
         "pod2: no address → 172.16.91.132",
     ]
+
+
+def test_a_migration_that_waits_for_its_confirmation_is_drawn_so() -> None:
+    (node,) = AFTER.nodes
+    waiting = dataclasses.replace(AFTER, nodes=(dataclasses.replace(node, migration="waiting"),))
+    assert "eth0 is a port, to be confirmed" in topology.draw(waiting, 110).plain
+    assert "to be confirmed" not in topology.draw(AFTER, 110).plain
 
 
 def test_pods_come_and_go() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from brdhcp.errors import CniError, StoreFailure
 from brdhcp.netlink.change import Change, NeighbourAdd
-from brdhcp.netlink.kernel import Kernel
+from brdhcp.netlink.kernel import Kernel, KernelError
 from brdhcp.netlink.observe import Link
 from brdhcp.store import handover
 from brdhcp.store.handover import NodeLease
@@ -95,9 +96,10 @@ def _beside(kernel: Kernel, state_dir: Path, action: Action) -> None:
         case LeaseTakeBack():
             handover.remove(state_dir)
         case NeighboursCopied(source=source, dev=dev):
-            kernel.apply(
-                [_remembered(n, dev) for n in kernel.neighbours() if n.dev == source and n.state & NUD_USABLE]
-            )
+            for neighbour in kernel.neighbours():
+                if neighbour.dev == source and neighbour.state & NUD_USABLE:
+                    with contextlib.suppress(KernelError):  # a full table costs a question later, nothing else
+                        kernel.apply([_remembered(neighbour, dev)])
         case RoutersAsked(dev=dev):
             kernel.solicit_routers(dev)
 

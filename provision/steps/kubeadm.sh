@@ -26,8 +26,10 @@ do_it() {
     }
     wait_for 300 "the apiserver answering" healthy
     touch $finished
-    install -d -m 700 -o vagrant -g vagrant /home/vagrant/.kube 2>/dev/null &&
-        install -m 600 -o vagrant -g vagrant /etc/kubernetes/admin.conf /home/vagrant/.kube/config || true
+    if id vagrant >/dev/null 2>&1; then
+        install -d -m 700 -o vagrant -g vagrant /home/vagrant/.kube
+        install -m 600 -o vagrant -g vagrant /etc/kubernetes/admin.conf /home/vagrant/.kube/config
+    fi
 }
 
 main "$@"

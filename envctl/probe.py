@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ from envctl.errors import EnvctlError
 from envctl.node import Node
 
 INTERVAL_S = 0.002
+ON_THEIR_WAY_S = 0.1
+FIRST_S = 3.0
+"""How long the first answer may take: the first ping waits for ARP."""
 
 
 @dataclass(slots=True)
@@ -55,8 +59,11 @@ def watching(host: Node, address: str, interval_s: float = INTERVAL_S) -> Iterat
         process_group=0,
     )
     assert process.stdout is not None
-    head = [process.stdout.readline(), process.stdout.readline()]
+    head: list[str] = []
+    deadline = time.monotonic() + FIRST_S
     try:
+        while not head or (head[-1] and "bytes from" not in head[-1] and time.monotonic() < deadline):
+            head.append(process.stdout.readline())
         if "bytes from" not in head[-1]:
             raise EnvctlError(f"{address} does not answer {host.name}", cause="".join(head).strip())
         yield watch
@@ -68,12 +75,16 @@ def watching(host: Node, address: str, interval_s: float = INTERVAL_S) -> Iterat
 
 
 def _read(watch: Watch, output: str) -> None:
-    times = [float(time) for time in re.findall(r"^\[([\d.]+)\] \d+ bytes from", output, re.M)]
-    totals = re.search(r"(\d+) packets transmitted, (\d+) received", output)
-    if totals is None:
+    """What ping printed, as figures. Counted from the first answer, before which nothing was watched; the last
+    requests may still be on their way when ping is told to stop.
+    """
+    answers = re.findall(r"^\[([\d.]+)\] \d+ bytes from .*icmp_seq=(\d+)", output, re.M)
+    totals = re.search(r"(\d+) packets transmitted", output)
+    if totals is None or not answers:
         raise EnvctlError("ping did not say what it saw", cause=output[-500:])
-    watch.sent, watch.answered = int(totals[1]), int(totals[2])
-    # The last request may still be on its way when ping is told to stop.
-    if watch.lost == 1 and not re.search(r"no answer yet", output):
-        watch.sent -= 1
+    seen = {int(seq) for _, seq in answers}
+    sent, first, last = int(totals[1]), min(seen), max(seen)
+    end = last if (sent - last) * watch.interval_s <= ON_THEIR_WAY_S else sent
+    watch.sent, watch.answered = end - first + 1, len(seen)
+    times = sorted(float(at) for at, _ in answers)
     watch.longest_gap_s = max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)

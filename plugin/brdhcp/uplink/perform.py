@@ -98,7 +98,9 @@ def _beside(kernel: Kernel, state_dir: Path, action: Action) -> None:
         case NeighboursCopied(source=source, dev=dev):
             for neighbour in kernel.neighbours():
                 if neighbour.dev == source and neighbour.state & NUD_USABLE:
-                    with contextlib.suppress(KernelError):  # a full table costs a question later, nothing else
+                    with contextlib.suppress(
+                        KernelError
+                    ):  # a full table costs a question later, nothing else
                         kernel.apply([_remembered(neighbour, dev)])
         case RoutersAsked(dev=dev):
             kernel.solicit_routers(dev)

@@ -51,7 +51,7 @@ from brdhcp.uplink.steps import (
     NeighboursCopied,
     RoutersAsked,
 )
-from brdhcp.uplink.view import COPIED, RP_FILTER, View, conf
+from brdhcp.uplink.view import COPIED, RELAXED, View, conf
 
 RT_SCOPE_LINK, RTPROT_KERNEL, IFA_F_TEMPORARY = 253, 2, 0x01
 AF_INET6 = 10
@@ -109,10 +109,11 @@ def warnings(view: View) -> tuple[str, ...]:
 
 
 def _relax(view: View) -> list[Move]:
-    """A strict reverse-path filter would drop what comes in through the bridge while routes still point to the NIC."""
+    """A strict reverse-path filter would drop what comes in through the bridge while routes still point to the NIC;
+    duplicate address detection asked of every interface would silence addresses that are ours."""
     paths = [
         path
-        for path in (*RP_FILTER, conf("ipv4", view.nic, "rp_filter"))
+        for path in (*RELAXED, conf("ipv4", view.nic, "rp_filter"))
         if view.sysctl(path) not in (None, "0")
     ]
     if not paths:
@@ -284,7 +285,7 @@ def _restore(view: View) -> list[Move]:
         value = view.sysctl(conf(family, view.nic, name))
         if value not in (None, relaxed) and (name != "addr_gen_mode" or _has_link_local(view)):
             wanted.append((conf(family, view.bridge, name), str(value), relaxed))
-    for path in (*RP_FILTER, conf("ipv4", view.nic, "rp_filter")):
+    for path in (*RELAXED, conf("ipv4", view.nic, "rp_filter")):
         value = view.sysctl(path)
         if value not in (None, "0"):
             wanted.append((path, str(value), "0"))

@@ -21,7 +21,8 @@ COPIED: Mapping[str, tuple[str, ...]] = {
              "router_solicitations", "proxy_ndp", "addr_gen_mode", "accept_dad"),
 }  # fmt: skip
 """Per-interface settings that decide how packets are treated; ``disable_ipv6`` before what depends on it."""
-RP_FILTER = ("ipv4/conf/all/rp_filter",)
+RELAXED = ("ipv4/conf/all/rp_filter", "ipv6/conf/all/accept_dad")
+"""Settings of all interfaces that would overrule the bridge's own while addresses move."""
 
 
 def conf(family: str, dev: str, name: str) -> str:
@@ -77,7 +78,7 @@ def look(kernel: Kernel, nic: str, bridge: str, *, manager: str = "", sys: Path 
     """Observe the node. Raises ``KernelError`` when the kernel does not answer."""
     devices = (nic, bridge, "default")
     paths = [conf(family, dev, name) for family, names in COPIED.items() for name in names for dev in devices]
-    before = snapshot(kernel, [*paths, *RP_FILTER])
+    before = snapshot(kernel, [*paths, *RELAXED])
     folder = sys / "class" / "net" / nic
     client = find(nic)
     return View(

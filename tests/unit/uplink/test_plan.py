@@ -193,11 +193,13 @@ def test_rules_that_name_the_nic_name_the_bridge() -> None:
 
 
 def test_strict_filters_are_relaxed_first_and_as_strict_as_before_in_the_end_on_the_bridge_as_well() -> None:
-    strict = {"ipv4/conf/all/rp_filter": "1", "ipv4/conf/eth0/rp_filter": "1"}
+    strict = dict.fromkeys(
+        ("ipv4/conf/all/rp_filter", "ipv6/conf/all/accept_dad", "ipv4/conf/eth0/rp_filter"), "1"
+    )
     actions = done(view(sysctls=strict))
-    assert actions[:2] == [SysctlSet(path=path, value="0") for path in strict]
+    assert actions[:3] == [SysctlSet(path=path, value="0") for path in strict]
     for path in (*strict, "ipv4/conf/mybr0/rp_filter"):
-        assert SysctlSet(path=path, value="1") in actions[-3:]
+        assert SysctlSet(path=path, value="1") in actions[-4:]
 
 
 @pytest.mark.parametrize("value", ["1", "2"])

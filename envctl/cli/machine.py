@@ -82,7 +82,7 @@ def box_build(output: Output = Format.TABLE) -> None:
     """Make the debian12 box from the Debian package index; what is cached is not made again."""
     from rich.text import Text
 
-    from envctl.box import build
+    from envctl.box.build import build
 
     box = build(progress=lambda line: err().print(Text(line), soft_wrap=True))
     data = {key: os.fspath(value) for key, value in dataclasses.asdict(box).items()}

@@ -96,7 +96,7 @@ class Virtual(Provider):
             return "by its pinned address"
         if self._domain_state():
             return "the machine is made of it already"
-        from envctl.box import build
+        from envctl.box.build import build
 
         box = build(progress=lambda _line: None)
         driver = self.driver()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -50,9 +49,8 @@ class Bench:
         print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
 
     def part(self, name: str) -> bool:
-        """Whether to do this part; a part begins with a clean state directory."""
+        """Whether to do this part."""
         self.loads.append(os.getloadavg()[0])
-        shutil.rmtree(contenders.STATE, ignore_errors=True)
         return not self.chosen.only or name in self.chosen.only
 
     def contend(self) -> None:
@@ -63,10 +61,7 @@ class Bench:
             contenders.brdhcp(), contenders.reference(new), contenders.ipam_under("bridge", new, out / "under-bridge"),
             contenders.ipam_under("macvlan", new, out / "under-macvlan"), contenders.reference(old),
         ]  # fmt: skip
-        for each in everybody:
-            self.part("contenders")
-            self.say(f"{each.name}: {self.chosen.pods} pods, then {self.chosen.together} at once")
-            self.rounds[each.name] = work.play(each, self.chosen.pods, self.chosen.together)
+        self.rounds = work.play(everybody, self.chosen.pods, self.chosen.together, self.say)
         self.figures += figures.against(self.rounds, "brdhcp", f"reference {new.version}")
 
     def floor(self) -> None:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench.lab import BIN, ROOT, BenchLab
+from tests.bench.lab import BIN, ROOT, STATE, BenchLab
 from tests.bench.peers import Peer
 
 SHIM = ROOT / "plugin/shim/brdhcp"
-STATE = ROOT / "build/bench/state"
 AGENT_SOCKET = "/run/brdhcp/agent.sock"
 REFERENCE_SOCKET = "/run/cni/dhcp.sock"
 BRDHCPD = f"{BIN}/brdhcpd --state-dir {STATE} --log-level error --log-format text"

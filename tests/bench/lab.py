@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tests.lab.lan import Lan, Machine, until
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+STATE = "/run/state"
+"""On the disk of this machine, as a node's would be, not in memory as the rest of a lab."""
 RANGE = "172.16.96.1,172.16.127.254,255.255.0.0"
 
 
@@ -68,10 +71,17 @@ class BenchLab:
         return int(done.stdout or 0)
 
 
+def _folder() -> Path:
+    folder = ROOT / "build/bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @contextmanager
 def bench_lab(*, lease_s: int = 3600, ping: bool = False, scope: str = RANGE) -> Iterator[BenchLab]:
     """``ping``: the server asks for an address first by ping, as dnsmasq does by default."""
-    with Lan(serve=False) as lan:
+    with ExitStack() as stack:
+        lan = stack.enter_context(Lan(serve=False))
         for machine, address in ((lan.router, "172.16.91.254"), (lan.host, "172.16.91.1")):
             machine.ip("addr flush dev eth0", f"addr add {address}/16 dev eth0")
         lan.router.ip("addr add 172.16.91.2/16 dev eth0")
@@ -81,6 +91,8 @@ def bench_lab(*, lease_s: int = 3600, ping: bool = False, scope: str = RANGE) ->
             "link set dev mybr0 up",
         )  # fmt: skip
         lan.start_dnsmasq(lease_s, (f"--dhcp-range={scope},{lease_s}", "--dhcp-lease-max=8000"), ping=ping)
+        disk = stack.enter_context(tempfile.TemporaryDirectory(dir=_folder()))
+        lan.node.run(f"sh -c 'mkdir {STATE}; mount --bind {disk} {STATE}'")
         argv = lan.node.argv("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.bench.driver")
         driver = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         lab = BenchLab(lan, driver)

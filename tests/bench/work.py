@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import statistics
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +19,15 @@ from tests.lab.lan import until
 class Series:
     """Seconds of each call, and of all together; how many failed."""
 
-    seconds: list[float]
-    wall: float
-    failed: int
+    seconds: list[float] = field(default_factory=list)
+    wall: float = 0.0
+    failed: int = 0
+
+    def extend(self, answer: dict[str, Any]) -> None:
+        """Add what the driver answered."""
+        self.seconds += [each["seconds"] for each in answer["answers"]]
+        self.wall += answer["wall"]
+        self.failed += sum(each["status"] != 0 for each in answer["answers"])
 
     @property
     def median(self) -> float:
@@ -58,26 +66,70 @@ class Round:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def play(contender: Contender, one_by_one: int, together: int) -> Round:
-    """All of it, on a fresh LAN."""
-    with bench_lab() as lab:
-        contender.prepare(lab)
-        warm_up(lab, contender)
-        single = [f"one{number}" for number in range(one_by_one)]
-        many = [f"many{number}" for number in range(together)]
-        lab.pods(single + many)
-        before = lab.taken()
-        add = series(contender.call(lab, "ADD", single, together=False))
-        add_together_raw = contender.call(lab, "ADD", many, together=True)
-        granted = lab.taken() - before
-        addresses = _addresses(add_together_raw)
-        delete = series(contender.call(lab, "DEL", single, together=False))
-        delete_together = series(contender.call(lab, "DEL", many, together=True))
-        kept = _settled(lab, before) - before
+CHUNK = 10
+"""Pods that one contender gets before it is the next one's turn."""
+
+
+@dataclass
+class Player:
+    """One contender on a LAN of its own, and what it has done so far."""
+
+    contender: Contender
+    lab: BenchLab
+    add: Series = field(default_factory=Series)
+    add_together: Series = field(default_factory=Series)
+    delete: Series = field(default_factory=Series)
+    delete_together: Series = field(default_factory=Series)
+    before: int = 0
+    unique: bool = True
+
+    def prepare(self, names: list[str]) -> None:
+        """Its daemons run, its pods' namespaces exist, and one pod that does not count has come and gone."""
+        self.contender.prepare(self.lab)
+        warm_up(self.lab, self.contender)
+        self.lab.pods(names)
+        self.before = self.lab.taken()
+
+    def call(self, verb: str, names: list[str], *, together: bool = False) -> None:
+        answer = self.contender.call(self.lab, verb, names, together=together)
+        parts = {
+            ("ADD", False): self.add, ("ADD", True): self.add_together, ("DEL", False): self.delete,
+            ("DEL", True): self.delete_together,
+        }  # fmt: skip
+        parts[verb, together].extend(answer)
+        if verb == "ADD" and together:
+            addresses = _addresses(answer)
+            self.unique = len(set(addresses)) == len(addresses)
+
+    def outcome(self, granted: int) -> Round:
+        kept = _settled(self.lab, self.before) - self.before
         return Round(
-            add, series(add_together_raw), delete, delete_together,
-            released=1 - kept / granted if granted else 0.0, unique=len(set(addresses)) == len(addresses),
+            self.add, self.add_together, self.delete, self.delete_together,
+            released=1 - kept / granted if granted else 0.0, unique=self.unique,
         )  # fmt: skip
+
+
+def play(
+    contenders: Iterable[Contender], one_by_one: int, together: int, say: Callable[[str], None]
+) -> dict[str, Round]:
+    """All of it for all of them, in turns: what else the machine does meanwhile falls on everybody alike."""
+    single = [f"one{number}" for number in range(one_by_one)]
+    many = [f"many{number}" for number in range(together)]
+    chunks = [single[start : start + CHUNK] for start in range(0, len(single), CHUNK)]
+    with ExitStack() as stack:
+        players = [Player(each, stack.enter_context(bench_lab())) for each in contenders]
+        for player in players:
+            player.prepare(single + many)
+        for verb in ("ADD", "DEL"):
+            say(f"{verb}: {one_by_one} pods one by one, in turns")
+            for chunk in chunks:
+                for player in players:
+                    player.call(verb, chunk)
+            for player in players:
+                say(f"{verb}: {together} at once, {player.contender.name}")
+                player.call(verb, many, together=True)
+        granted = one_by_one + together
+        return {player.contender.name: player.outcome(granted) for player in players}
 
 
 def warm_up(lab: BenchLab, contender: Contender) -> None:
@@ -89,10 +141,9 @@ def warm_up(lab: BenchLab, contender: Contender) -> None:
 
 def series(answer: dict[str, Any]) -> Series:
     """The driver's answer as figures."""
-    answers = answer["answers"]
-    return Series(
-        [each["seconds"] for each in answers], answer["wall"], sum(each["status"] != 0 for each in answers)
-    )
+    found = Series()
+    found.extend(answer)
+    return found
 
 
 def _addresses(answer: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -48,6 +49,12 @@ class Core:
     _locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # All threads there will ever be, from the beginning: their number says nothing about the number of leases.
+        everybody = threading.Barrier(WORKERS)
+        for _ in range(WORKERS):
+            self.workers.submit(everybody.wait)
+        self.closer.submit(int)
+        netns.start()
         self.warm = Warm(self)
         self.links = Links(lambda names: self.in_thread(ports.unplug, self.node, names))
 

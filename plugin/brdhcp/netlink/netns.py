@@ -43,6 +43,11 @@ def run_in(fd: int, call: Callable[[], T]) -> T:
     return _thread().submit(_inside, fd, call).result()
 
 
+def start() -> None:
+    """The helper thread is there from now on, not from the first call on."""
+    _thread().submit(int)
+
+
 def may_enter() -> None:
     """The calling thread may visit other namespaces: nothing that runs in it relies on where it is in between."""
     _thread()  # knows the way home

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import subprocess
 import sys
 import time
 from datetime import datetime
@@ -21,6 +22,7 @@ from envctl.cli.output import Format, emit, err, out
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from envctl.capture import Recorder
     from envctl.pcapng import Frame
 
 MOMENT_NS = 500_000_000
@@ -39,7 +41,16 @@ Where = Annotated[
 ]
 
 
+During = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[-- COMMAND...]", help="Run it once all places listen, and end when it has ended."
+    ),
+]
+
+
 def capture(
+    command: During = None,
     where: Where = None,
     write: Annotated[
         Path | None, typer.Option("--write", metavar="FILE", help="Write it there.  (default: ./NAME.pcapng)")
@@ -73,7 +84,7 @@ def capture(
     with target.open("wb") as pcapng, Recorder(chosen, expression) as recorder:
         writer = Writer(pcapng, [(place.name, f"{place.device} of {place.node.name}") for place in chosen])
         err().print(f"listening on {', '.join(place.name for place in chosen)}; Ctrl-C ends", style="dim")
-        for frame in _until(recorder.frames(None if seconds is None else time.monotonic() + seconds)):
+        for frame in _until(_during(command, recorder) if command else _for(seconds, recorder)):
             writer.write(frame)
             count += 1
             if frame.comment and (each or first.sighting(frame)):
@@ -82,6 +93,23 @@ def capture(
     err().print(f"{count} frames in {target}", style="dim", soft_wrap=True)
     if output is Format.YAML:
         emit(told, output, lambda _width: "")
+
+
+def _for(seconds: float | None, recorder: Recorder) -> Iterator[Frame]:
+    return recorder.frames(None if seconds is None else time.monotonic() + seconds)
+
+
+def _during(command: list[str], recorder: Recorder) -> Iterator[Frame]:
+    """Frames while a command runs, and those that were on their way when it ended; then what it said."""
+    import tempfile
+
+    with tempfile.TemporaryFile("w+") as said:
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as running:
+            while running.poll() is None:
+                yield from recorder.frames(time.monotonic() + 0.1)
+        yield from recorder.rest()
+        said.seek(0)
+        err().print(Text(said.read().rstrip()), soft_wrap=True)
 
 
 class First:

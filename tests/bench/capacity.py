@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -74,7 +75,10 @@ def fill(lab: BenchLab, contender: Contender, first: int, last: int) -> int:
     for start in range(first, last, 100):
         names = [f"pod{number}" for number in range(start, min(start + 100, last))]
         lab.pods(names)
-        failed += work.series(contender.call(lab, "ADD", names, together=True)).failed
+        found = work.series(contender.call(lab, "ADD", names, together=True))
+        failed += found.failed
+        for reason in found.said[:1]:
+            print(f"{found.failed} ADDs failed after {start} pods, as: {reason}", file=sys.stderr)
     return failed
 
 

@@ -22,12 +22,15 @@ class Series:
     seconds: list[float] = field(default_factory=list)
     wall: float = 0.0
     failed: int = 0
+    said: list[str] = field(default_factory=list)
+    """What those that failed printed."""
 
     def extend(self, answer: dict[str, Any]) -> None:
         """Add what the driver answered."""
         self.seconds += [each["seconds"] for each in answer["answers"]]
         self.wall += answer["wall"]
-        self.failed += sum(each["status"] != 0 for each in answer["answers"])
+        self.said += [each["stdout"] for each in answer["answers"] if each["status"]]
+        self.failed = len(self.said)
 
     @property
     def median(self) -> float:

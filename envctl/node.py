@@ -12,6 +12,7 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from envctl.errors import EnvctlError
 if TYPE_CHECKING:
     from fabric import Connection
 
+KEEPALIVE_S, GRACE_S = 5, 20.0
 PATH = "/opt/brdhcp/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -316,23 +318,43 @@ class SshNode(Node):
         argv = ("ssh", f"{self.user}@{self.host}", shown)
         data = input.encode() if isinstance(input, str) else input
         try:
-            inner = "exec <{0} && rm -f {0}; ".format(self._upload(data)) + shown if data else shown
-            result = self.connection.run(
-                self._as_root(inner, env, timeout),
-                hide=True,
-                warn=True,
-                in_stream=io.StringIO(),
-                encoding="utf-8",
-            )
+            with self._alive(timeout + GRACE_S):
+                inner = "exec <{0} && rm -f {0}; ".format(self._upload(data)) + shown if data else shown
+                result = self.connection.run(
+                    self._as_root(inner, env, timeout),
+                    hide=True,
+                    warn=True,
+                    in_stream=io.StringIO(),
+                    encoding="utf-8",
+                )
         except Exception as error:  # Fabric, invoke, paramiko and the network each have a family of their own
             failed = Completed(self.name, shown, argv, -1, "", "")
             raise NodeError(failed, f"{type(error).__name__}: {error}".splitlines()[0]) from error
         done = Completed(self.name, shown, argv, result.exited, result.stdout, result.stderr)
         if done.exit_status == 124:
             raise NodeError(done, f"no end after {timeout:g} s")
+        if done.exit_status < 0:
+            raise NodeError(done, "the connection was lost")
         if check and done.exit_status:
             raise NodeError(done)
         return done
+
+    @contextlib.contextmanager
+    def _alive(self, within: float) -> Iterator[None]:
+        """An open connection that ends when the machine is gone, at the latest after ``within`` seconds.
+
+        A machine that lost its power never says so: what keeps the connection alive finds out.
+        """
+        self.connection.open()
+        transport = self.connection.transport
+        transport.set_keepalive(KEEPALIVE_S)
+        limit = threading.Timer(within, transport.close)
+        limit.daemon = True
+        limit.start()
+        try:
+            yield
+        finally:
+            limit.cancel()
 
     def _upload(self, data: bytes) -> str:
         """A file of the node with ``data``: Fabric would feed standard input a hundred bytes a second."""

@@ -108,7 +108,7 @@ class Add:
         if request.role == "ipam":
             mac, bridge, veth = *await self._made_by_another(), ""
         else:
-            mac = netconf.mac or naming.pod_mac(request.container_id, request.if_name, netconf.name)
+            mac = naming.wanted_mac(netconf, request)
             bridge, veth = netconf.bridge.name, naming.veth_name(request.container_id, request.if_name)
         who = client.identity(netconf, request, mac).effective_client_id if netconf.dhcp else None
         if self.ready is not None:

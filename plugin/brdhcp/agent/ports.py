@@ -84,7 +84,7 @@ def plug(node: Kernel, netconf: NetConf, request: Request, netns_fd: int) -> Plu
         try:
             port = plan.port_of(
                 conf, here, container_id=request.container_id, if_name=request.if_name, network=netconf.name,
-                mac=netconf.mac, seed=seed,
+                mac=naming.wanted_mac(netconf, request), seed=seed,
             )  # fmt: skip
             steps = (*made, *plan.attach(conf, port, netns_fd))
             do(node, steps[len(made) :])

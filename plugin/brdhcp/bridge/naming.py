@@ -11,6 +11,8 @@ from __future__ import annotations
 from hashlib import sha256
 
 from brdhcp.dhcp import identity
+from brdhcp.spec.environment import Request
+from brdhcp.spec.netconf import NetConf
 
 
 def veth_name(container_id: str, if_name: str) -> str:
@@ -25,6 +27,16 @@ def pod_mac(container_id: str, if_name: str, network: str) -> str:
     octets = bytearray(sha256(f"{container_id}/{if_name}/{network}".encode()).digest()[:6])
     octets[0] = octets[0] & 0xFC | 0x02
     return octets.hex(":")
+
+
+def wanted_mac(netconf: NetConf, request: Request) -> str:
+    """The pod's MAC: the one that was asked for; with ``clientId: pod`` that of the pod's name, since a server that was
+    given an address back may know its next owner by the MAC alone; else that of the container.
+    """
+    if netconf.mac:
+        return netconf.mac
+    named = netconf.dhcp is not None and netconf.dhcp.client_id == "pod" and request.pod
+    return pod_mac(request.pod if named else request.container_id, request.if_name, netconf.name)
 
 
 def port_mac(container_id: str, if_name: str) -> str:

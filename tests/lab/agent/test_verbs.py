@@ -178,3 +178,15 @@ def test_another_ipam_is_delegated_to_and_its_address_is_free_again_after_del(sh
     assert shared.lan.node.run("find /run/host-local/delegated -name 10.77*").stdout
     assert shared.cni("DEL", pod, conf(cniVersion="1.0.0", ipam=ipam, name="delegated")).status == 0
     assert not shared.lan.node.run("find /run/host-local/delegated -name 10.77*").stdout
+
+
+def test_a_new_sandbox_of_the_same_pod_has_its_mac_and_address_again(shared: Rig, pod: str) -> None:
+    args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=db-0"
+    first = shared.cni("ADD", pod, conf(clientId="pod"), args=args)
+    shared.cni("DEL", pod, conf(clientId="pod"), args=args)
+    again = f"{pod}-again"
+    second = shared.add(again, conf(clientId="pod"), args=args)
+    assert second.json["interfaces"][2]["mac"] == first.json["interfaces"][2]["mac"]
+    assert second.address == first.address
+    shared.cni("DEL", again, conf(clientId="pod"), args=args)
+    shared.lan.node.run(f"ip netns del {again}")

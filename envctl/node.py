@@ -264,8 +264,12 @@ class SshNode(Node):
     def connection(self) -> Connection:
         """The one connection, opened at first use."""
         if self._connection is None:
+            import logging
+
             from fabric import Connection
 
+            # Its threads report what run() raises anyway, with their stacks.
+            logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
             kwargs: dict[str, object] = (
                 {"look_for_keys": False, "allow_agent": False} if self.identity else {}
             )

@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from tests.bench import capacity, contenders, figures, peers, plot, work
+from tests.bench import capacity, contenders, figures, migration, peers, plot, work
 from tests.bench.lab import ROOT, bench_lab
 
-PARTS = ("contenders", "floor", "rest", "warm", "renewals")
+PARTS = ("contenders", "floor", "migration", "rest", "warm", "renewals")
 
 
 def options() -> argparse.Namespace:
@@ -78,6 +78,8 @@ class Bench:
             self.contend()
         if self.part("floor"):
             self.floor()
+        if self.part("migration"):
+            self.figures += migration.play(8, self.say)
         if self.part("rest"):
             self.say(f"an agent with {leases} leases")
             self.figures += figures.of_rest(capacity.at_rest(leases, 10, self.say), leases)

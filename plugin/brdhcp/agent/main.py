@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument(
         "--allow-uid", type=int, action="append", default=None, metavar="UID",
-        help="who may ask besides nobody else than root (repeatable; default: the agent's own uid)",
+        help="who may ask, and nobody else (repeatable; default: the agent's own uid)",
     )  # fmt: skip
     return options
 

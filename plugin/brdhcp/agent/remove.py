@@ -33,7 +33,7 @@ RECOVER_S = 2.0
 async def remove(core: Core, record: Attachment) -> bool:
     """End one attachment. False when its lease could not be given back yet: the record waits for the reconcile.
 
-    Raises ``StoreFailure`` when the record could not be taken away.
+    Raises ``StoreFailure`` when it can neither be written down nor taken away: then nothing was done.
     """
     if record.state != "releasing":
         unfinished = {"unfinished": True} if record.state == "intent" else {}
@@ -41,7 +41,9 @@ async def remove(core: Core, record: Attachment) -> bool:
         try:
             await core.save(record)
         except StoreFailure as error:
-            # A full disk must not keep an address: taking a record away needs no room.
+            # A full disk must not keep an address: taking a record away needs no room. Where not even that can be
+            # done nothing is given back either, or the next agent would go on with a lease that is not ours any more.
+            await core.in_thread(core.store.delete, record.key)
             core.events("record-not-saved", f"{record.key}: {error}", "error", attachment=str(record.key))
     faults.point("del: releasing on disk")
     released = await _release(core, record)

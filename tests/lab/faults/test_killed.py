@@ -76,6 +76,9 @@ def test_a_disk_that_turns_read_only_fails_what_needs_it_and_loses_no_address(qu
     assert (pods(quiet), list(quiet.lan.server_leases().values())) == ({"web": address}, [address])
     gone = quiet.cni("DEL", "web")
     assert (gone.status, gone.json["code"]) == (1, 5)
+    assert list(quiet.lan.server_leases().values()) == [address], (
+        "nothing is given back that is still on record"
+    )
     machine.run(f"mount -o remount,rw {folder}")
     assert quiet.cni("DEL", "web").status == 0
     assert quiet.cni("ADD", "other").status == 0

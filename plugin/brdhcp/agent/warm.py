@@ -8,6 +8,7 @@ the last addresses of a range never lie idle here.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from dataclasses import replace
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from brdhcp.agent.core import Core
 
 ROLE = "warm"
+CLOSE_S = 3.0
+"""How long an exchange under way is waited for at the end; its lease would be nobody's otherwise."""
 PAUSE_S = 60.0
 """How long nothing is taken ahead after the server had no address left."""
 
@@ -49,6 +52,8 @@ class Warm:
         self._mine: set[Key] = set()
         self._filling: set[str] = set()
         self._not_before: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     def is_ready(self, record: Attachment) -> bool:
         """Whether this record is a lease that still waits for its pod; the sweep leaves it alone then."""
@@ -65,12 +70,19 @@ class Warm:
     def refill(self, netconf: NetConf, request: Request) -> None:
         """Bring the pool to what the configuration wants, in the background."""
         name = netconf.name
-        if name not in self._filling and clock() >= self._not_before.get(name, 0.0):
+        if not self._closing and name not in self._filling and clock() >= self._not_before.get(name, 0.0):
             self._filling.add(name)
-            self._core.background(self._fill(netconf, wanted(netconf, request)), f"warm leases of {name}")
+            task = self._core.background(
+                self._fill(netconf, wanted(netconf, request)), f"warm leases of {name}"
+            )
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Give back all that is ready."""
+        """Give back all that is ready, and what is just being granted."""
+        self._closing = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_S)
         for key in tuple(self._mine):
             await self._give_back(key)
 
@@ -78,11 +90,11 @@ class Warm:
         try:
             for record in self._of(netconf.name)[number:]:
                 await self._give_back(record.key)
-            while number and len(self._of(netconf.name)) < number:
+            while number and not self._closing and len(self._of(netconf.name)) < number:
                 if await self._acquire(netconf) is None:
                     await self.retreat(netconf.name)
                     return
-            if number:
+            if number and not self._closing:
                 await self._leave_one(netconf)
         finally:
             self._filling.discard(netconf.name)

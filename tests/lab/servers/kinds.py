@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from abc import ABC, abstractmethod
@@ -9,6 +10,7 @@ from abc import ABC, abstractmethod
 from tests.lab.lan import Lan, until
 
 FIRST, LAST, LEASE_S = "172.16.91.128", "172.16.91.140", 600
+NETWORKD = "/lib/systemd/systemd-networkd"
 
 
 class Kind(ABC):
@@ -108,4 +110,48 @@ option lease {LEASE_S}
         return {fields[0]: fields[1] for fields in pairs if "expired" not in fields}
 
 
-KINDS = (Dnsmasq, Isc, Udhcpd)
+class Networkd(Kind):
+    """systemd-networkd's own server. It keeps its leases in memory and shows them on a message bus, here the router's.
+
+    A static address that is there already, made by another's hand, it takes for a failure, so it gets a bare
+    interface; a ``/sys`` that cannot be written to tells it that there is no udev to wait for.
+    """
+
+    name = "systemd-networkd"
+
+    def start(self) -> None:
+        self.router.run("mkdir -p /run/systemd/network /run/dbus")
+        self.put("/run/systemd/network/lan.network", f"""
+[Match]
+Name=eth0
+[Network]
+Address=172.16.91.254/24
+Address=172.16.91.2/24
+DHCPServer=yes
+[DHCPServer]
+ServerAddress=172.16.91.254/24
+PoolOffset={FIRST.rpartition(".")[2]}
+PoolSize={int(LAST.rpartition(".")[2]) - int(FIRST.rpartition(".")[2]) + 1}
+DefaultLeaseTimeSec={LEASE_S}
+Router=172.16.91.2
+DNS=172.16.91.2
+""")  # fmt: skip
+        self.router.ip("addr flush dev eth0")
+        self.router.run("mount -o remount,ro /sys")
+        self.router.run("dbus-daemon --system --fork --nopidfile")
+        self.spawn(f"SYSTEMD_LOG_TARGET=console {NETWORKD}")
+
+    def taken(self) -> dict[str, str]:
+        link = json.loads(self.router.run("ip -j link show eth0").stdout)[0]["ifindex"]
+        # An object's path has a digit at the start of a name as its code: link 2 is _32.
+        where = f"/org/freedesktop/network1/link/_{ord(str(link)[0]):x}{str(link)[1:]}"
+        asked = f"org.freedesktop.network1 {where} org.freedesktop.network1.DHCPServer Leases"
+        leases = json.loads(self.router.run(f"busctl --system --json=short get-property {asked}").stdout)[
+            "data"
+        ]
+        return {
+            bytes(chaddr[:6]).hex(":"): ".".join(map(str, address)) for _, _, address, _, chaddr, _ in leases
+        }
+
+
+KINDS = (Dnsmasq, Isc, Udhcpd, Networkd)

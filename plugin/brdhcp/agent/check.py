@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from brdhcp.agent import delegate, sandbox
 from brdhcp.agent.attached import GRANTED, request_of
 from brdhcp.agent.core import Core
+from brdhcp.agent.guards import Rules, may_have
 from brdhcp.bridge.check import Promised, There, differences, require_as_promised
-from brdhcp.errors import InvalidNamespace, LeaseLost, UnknownContainer
+from brdhcp.errors import CniError, InvalidNamespace, LeaseLost, UnknownContainer
 from brdhcp.netlink.kernel import Kernel
 from brdhcp.spec.environment import Request
 from brdhcp.spec.netconf import NetConf
@@ -41,6 +42,7 @@ async def check(core: Core, request: Request, netconf: NetConf, netns_fd: int, s
         raise LeaseLost(f"no lease is known for {key}", "its record is lost: make the pod anew")
     _require_lease(record)
     there = await core.in_thread(_there, core.node, record.bridge, record.veth, request.if_name, netns_fd)
+    there = replace(there, guards=await core.in_thread(_guards, record, Rules()))
     assert netconf.prev_result is not None
     promised = Promised(
         conf=netconf.bridge, result=netconf.prev_result, if_name=request.if_name, netns=request.netns,
@@ -66,8 +68,18 @@ def _there(node: Kernel, bridge: str, veth: str, if_name: str, netns_fd: int) ->
         )  # fmt: skip
 
 
-def look(node: Kernel, record: Attachment) -> Finding:
-    """What ``brdhcpctl check`` says of one attachment: its lease, its namespace, its links, addresses and routes."""
+def _guards(record: Attachment, rules: Rules) -> tuple[str, ...]:
+    """What the port lacks of its rules, by the configuration that ADD was called with."""
+    if not may_have(record):
+        return ()
+    netconf = NetConf.parse(record.netconf.encode(), request_of(record))
+    return rules.faults(
+        netconf, record.veth, record.mac, Result.from_json(record.result or {}, version=GRANTED)
+    )
+
+
+def look(node: Kernel, record: Attachment, rules: Rules) -> Finding:
+    """What ``brdhcpctl check`` says of one attachment: its lease, namespace, links, addresses, routes and guards."""
     faults: list[str] = []
     if record.extra.get("lost"):
         faults.append(f"the lease is lost: {record.extra['lost']}")
@@ -88,7 +100,11 @@ def look(node: Kernel, record: Attachment) -> Finding:
             conf=netconf.bridge, result=Result.from_json(record.result or {}, version=GRANTED), if_name=record.if_name,
             netns=record.netns, veth=record.veth, mac=record.mac,
         )  # fmt: skip
+        if not record.extra.get("lost"):
+            there = replace(there, guards=_guards(record, rules))
         faults += differences(promised, there)
+    except CniError as error:
+        faults.append(str(error))
     finally:
         sandbox.close(fd)
     return Finding(record, tuple(faults))

@@ -28,6 +28,7 @@ OUTCOMES = {
 ACTIONS = {
     "reconciled": "ended", "collected": "collected", "del-done": "late_del", "del-failed": "late_del_failed",
     "reconcile-failed": "failed", "record-damaged": "damaged_record", "pool-exhausted": "pool_given_back",
+    "guards-restored": "guards_restored", "guards-missing": "guards_not_restored",
 }  # fmt: skip
 BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 3.0, 10.0, 30.0)
 LARGEST_REQUEST = 8192

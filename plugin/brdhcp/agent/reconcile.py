@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from brdhcp.agent import faults, ports, remove, sandbox, wire
+from brdhcp.agent import faults, guards, ports, remove, sandbox, wire
 from brdhcp.agent.attached import Attached
 from brdhcp.agent.core import Core
 from brdhcp.agent.verbs import Verbs
@@ -24,7 +24,8 @@ PASSING = (5, 11)
 LOOK_S = 0.5
 
 Done = Counter[str]
-"""How many attachments were ``kept``, ``released``, ``forgotten`` (expired), ``waiting`` (no way to release yet)."""
+"""How many attachments were ``kept``, ``released``, ``forgotten`` (expired), ``waiting`` (no way to release yet),
+``guarded`` (their nftables rules were gone)."""
 
 
 async def start(core: Core, verbs: Verbs) -> Done:
@@ -66,7 +67,10 @@ def _living(core: Core) -> frozenset[object]:
 
 
 async def sweep(core: Core) -> Done:
-    """End every attachment whose namespace is gone, whose ADD never finished, or whose end is still waiting."""
+    """End every attachment whose namespace is gone, whose ADD never finished, or whose end is still waiting.
+
+    Those that live have the rules that guard them.
+    """
     done: Done = Counter()
     living = await core.in_thread(_living, core)
     for record in core.store:
@@ -77,6 +81,8 @@ async def sweep(core: Core) -> Done:
             if now is None or now.state != record.state or now.created_at != record.created_at:
                 continue  # a verb was faster
             await _end(core, now, done)
+    if guarded := await guards.restore(core):
+        done["guarded"] = guarded
     return done
 
 

@@ -68,10 +68,12 @@ def _leases(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from brdhcp.agent.check import look
+    from brdhcp.agent.guards import Rules
     from brdhcp.netlink.kernel import Kernel
 
+    rules = Rules()
     with Kernel() as node:
-        findings = [look(node, record) for record in leases.read(options.state_dir)]
+        findings = [look(node, record, rules) for record in leases.read(options.state_dir)]
     rows = [
         {**row(finding.attachment, time.time()), "ok": not finding.faults, "faults": list(finding.faults)}
         for finding in findings

@@ -31,13 +31,17 @@ class Promised:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class There:
-    """What is there: the node's two links, and the pod's link, addresses and routes."""
+    """What is there: the node's two links, and the pod's link, addresses and routes.
+
+    ``guards``: what is missing of the port's nftables rules, as sentences.
+    """
 
     bridge: Link | None = None
     veth: Link | None = None
     pod: Link | None = None
     addresses: tuple[Address, ...] = ()
     routes: tuple[Route, ...] = ()
+    guards: tuple[str, ...] = ()
 
 
 def require_as_promised(promised: Promised, there: There) -> None:
@@ -56,7 +60,7 @@ def differences(promised: Promised, there: There) -> tuple[str, ...]:
     found += _pod_link(promised, there)
     if there.pod is not None:
         found += _addresses(promised, there) + _routes(promised, there)
-    return tuple(found)
+    return (*found, *there.guards)
 
 
 def _node_side(promised: Promised, there: There) -> list[str]:

@@ -8,9 +8,11 @@ only. ``spoofGuard``: and, in IPv4 and ARP, with its own address only. ``dhcpGua
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
+from typing import Any
 
 from brdhcp.spec.netconf import Bridge
 
@@ -51,6 +53,39 @@ _MASQ_RULES = tuple(
 )
 
 
+RULES = {"bridge": len(_GUARD_RULES), "inet": len(_MASQ_RULES)}
+"""How many rules the table of each family has."""
+
+Element = tuple[str, str, str]
+"""Family, set, and the element as nft takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the kernel has of our tables: rules by family, and elements of sets."""
+
+    rules: dict[str, int]
+    elements: frozenset[Element]
+
+    @classmethod
+    def of(cls, listings: Iterable[str]) -> Loaded:
+        """From what ``nft -j list table`` prints for each table (libnftables-json(5)).
+
+        ``""`` stands for a table that is not there.
+        """
+        rules: dict[str, int] = {}
+        elements: set[Element] = set()
+        for each in (each for text in listings if text for each in json.loads(text)["nftables"]):
+            if "rule" in each:
+                rules[each["rule"]["family"]] = rules.get(each["rule"]["family"], 0) + 1
+            elif "set" in each:
+                here = each["set"]
+                elements |= {
+                    (here["family"], here["name"], _written(element)) for element in here.get("elem", ())
+                }
+        return cls(rules, frozenset(elements))
+
+
 @dataclass(frozen=True, slots=True)
 class Ruleset:
     """What to feed ``nft -f -``: ``tables`` makes or renews tables, sets and rules, ``add`` and ``remove``
@@ -60,9 +95,27 @@ class Ruleset:
     tables: str = ""
     add: str = ""
     remove: str = ""
+    elements: tuple[Element, ...] = ()
+    """What ``add`` adds."""
 
     def __bool__(self) -> bool:
         return bool(self.tables)
+
+    def missing(self, loaded: Loaded) -> tuple[str, ...]:
+        """What of it the kernel does not have, as sentences; none when all of it is loaded."""
+        families = sorted({family for family, _, _ in self.elements})
+        found = [
+            f"the nftables table {family} {TABLE} is gone or has lost rules"
+            for family in families
+            if loaded.rules.get(family) != RULES[family]
+        ]
+        plain = {(family, name, element.replace('"', "")) for family, name, element in self.elements}
+        gone = sorted({name for _, name, _ in plain - loaded.elements})
+        return (
+            (*found, f"its elements are gone from the nftables sets {', '.join(gone)}")
+            if gone
+            else tuple(found)
+        )
 
 
 def of_port(
@@ -75,11 +128,11 @@ def of_port(
     elements = _guard_elements(conf, veth, mac, addresses)
     masked = _masq_elements(addresses) if conf.ip_masq else []
     tables = (guard_table() if elements else "") + (masquerade_table() if masked else "")
-    every = [("bridge", *e) for e in elements] + [("inet", *e) for e in masked]
+    every = (*(("bridge", *e) for e in elements), *(("inet", *e) for e in masked))
     add = [f"add element {family} {TABLE} {name} {{ {element} }}" for family, name, element in every]
     # nft refuses to delete what is not there: in the same transaction it is added first.
     gone = [f"delete{line.removeprefix('add')}" for line in add]
-    return Ruleset(tables, _lines(add), (tables + _lines([*add, *gone])) if every else "")
+    return Ruleset(tables, _lines(add), (tables + _lines([*add, *gone])) if every else "", every)
 
 
 def guard_table() -> str:
@@ -107,7 +160,7 @@ def _guard_elements(
     port = f'"{veth}"'
     found = []
     if conf.mac_spoof_check or conf.spoof_guard:
-        found += [("macs", f"{port} . {mac}"), ("mac_guard", port)]
+        found += [("macs", f"{port} . {mac.lower()}"), ("mac_guard", port)]
     if conf.spoof_guard:
         found += [("addresses", f"{port} . {address.ip}") for address in addresses if address.version == 4]
         found.append(("address_guard", port))
@@ -122,8 +175,29 @@ def _masq_elements(addresses: tuple[IPv4Interface | IPv6Interface, ...]) -> list
     found = []
     for address in addresses:
         found.append((f"pods{address.version}", str(address.ip)))
-        found.append((f"local{address.version}", f"{address.ip} . {address.network}"))
+        found.append((f"local{address.version}", f"{address.ip} . {_network(str(address.network))}"))
     return found
+
+
+def _network(text: str) -> str:
+    """As nft lists it: a network of one address is that address."""
+    address, _, length = text.partition("/")
+    return address if length == ("128" if ":" in address else "32") else text
+
+
+def _written(element: Any) -> str:
+    """An element of nft's JSON as it is written in a command."""
+    return " . ".join(
+        _parts(element["concat"] if isinstance(element, dict) and "concat" in element else [element])
+    )
+
+
+def _parts(values: Iterable[Any]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, dict) and "prefix" in value:
+            yield f"{value['prefix']['addr']}/{value['prefix']['len']}"
+        else:
+            yield str(value)
 
 
 def _lines(lines: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.agent.rig import NOTE, Rig, rig
+from tests.lab.agent.rig import NOTE, Answer, Rig, rig
 from tests.lab.lan import until
 
 GUARDS: dict[str, Any] = {**NOTE, "dhcpGuard": True, "spoofGuard": True, "raGuard": True}
@@ -57,9 +57,16 @@ def shared() -> Iterator[Rig]:
 
 
 def crosses(node: Rig, conf: dict[str, Any], what: str) -> bool:
-    """Whether the LAN sees what a pod with this configuration sends; an honest frame after it ends the looking."""
+    """Whether the LAN sees what a pod with this configuration sends."""
     pod = f"pod{next(_numbers)}"
-    answer = node.add(pod, conf)
+    seen = reaches(node, pod, node.add(pod, conf), what)
+    assert node.cni("DEL", pod, conf).status == 0
+    node.lan.node.run(f"ip netns del {pod}")
+    return seen
+
+
+def reaches(node: Rig, pod: str, answer: Answer, what: str) -> bool:
+    """Whether the LAN sees what this pod sends; an honest frame after it ends the looking."""
     mac = answer.json["interfaces"][2]["mac"]
     either = f"({SEES[what]}) or (udp port 5556)"
     dump = node.lan.host.spawn(
@@ -72,9 +79,7 @@ def crosses(node: Rig, conf: dict[str, Any], what: str) -> bool:
     node.lan.node.run(attack, stdin=ATTACK)
     node.lan.node.run(f"ip netns exec {pod} {sys.executable} - honest {mac} {answer.address}",
                       stdin=ATTACK.replace("5555, 5555)", "5556, 5556)"))  # fmt: skip
-    seen = dump.communicate(timeout=10)[0]
-    assert node.cni("DEL", pod, conf).status == 0
-    node.lan.node.run(f"ip netns del {pod}")
+    seen = dump.communicate(timeout=30)[0]
     return "5556" not in seen
 
 
@@ -99,3 +104,55 @@ def test_a_guarded_pod_lives_and_its_rules_go_with_it(shared: Rig) -> None:
     assert shared.cni("DEL", "guarded", GUARDS).status == 0
     assert address not in shared.lan.node.run("nft list table bridge brdhcp").stdout
     shared.nothing_left()
+
+
+MODERN: dict[str, Any] = {**GUARDS, "cniVersion": "1.1.0", "ipMasq": True}
+
+
+@pytest.fixture
+def flushed(shared: Rig) -> Iterator[tuple[Rig, Answer]]:
+    """A node with two guarded pods, whose administrator has just reloaded the firewall; and what ADD answered one."""
+    shared.add("other", MODERN)
+    answer = shared.add("spoofer", MODERN)
+    assert not reaches(shared, "spoofer", answer, "address")
+    shared.lan.node.run("nft flush ruleset")
+    yield shared, answer
+    for name in ("other", "spoofer"):
+        assert shared.cni("DEL", name, MODERN).status == 0
+        shared.lan.node.run(f"ip netns del {name}")
+    assert "elements" not in shared.lan.node.run("nft list ruleset").stdout
+    shared.nothing_left()
+
+
+def test_rules_that_were_flushed_are_missed_by_check_and_loaded_again_by_gc(
+    flushed: tuple[Rig, Answer],
+) -> None:
+    node, answer = flushed
+    assert reaches(node, "spoofer", answer, "address"), "the rules are gone"
+    check = node.cni("CHECK", "spoofer", {**MODERN, "prevResult": answer.json})
+    assert (check.status, check.json["code"]) == (1, 103)
+    assert "table bridge brdhcp is gone" in check.json["msg"]
+    assert [row["ok"] for row in node.ctl("check", check=False)] == [False, False]
+    assert node.ctl("gc") == {"guarded": 2}
+    assert not reaches(node, "spoofer", answer, "address")
+    assert node.cni("CHECK", "spoofer", {**MODERN, "prevResult": answer.json}).status == 0
+    assert [row["ok"] for row in node.ctl("check")] == [True, True]
+    assert node.ctl("gc") == {}
+
+
+@pytest.mark.parametrize(
+    "taken",
+    ["flush ruleset", "flush chain bridge brdhcp from_pods", "flush set bridge brdhcp address_guard",
+     "delete table inet brdhcp"],
+)  # fmt: skip
+def test_rules_of_which_somebody_took_a_part_are_whole_after_the_next_reconcile(
+    quiet: Rig, taken: str
+) -> None:
+    quiet.start("--reconcile", "0.2")
+    answer = quiet.add("spoofer", MODERN)
+    whole = quiet.lan.node.run("nft -s list ruleset").stdout
+    quiet.lan.node.run(f"nft {taken}")
+    until(lambda: quiet.lan.node.run("nft -s list ruleset").stdout == whole, what="the rules are as before")
+    until(lambda: quiet.events("guards-restored"), what="it is said")
+    assert not reaches(quiet, "spoofer", answer, "address")
+    assert quiet.events("bug") == []

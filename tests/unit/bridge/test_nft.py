@@ -39,3 +39,32 @@ def test_masquerading_spares_the_pods_own_network() -> None:
         "add element inet brdhcp pods4 { 172.16.91.131 }",
         "add element inet brdhcp local4 { 172.16.91.131 . 172.16.91.0/24 }",
     ]
+
+
+def test_what_the_kernel_has_lost_is_named() -> None:
+    wanted = ruleset(Bridge(spoof_guard=True, ip_masq=True))
+    assert wanted.missing(nft.Loaded.of(["", ""]))[:2] == (
+        "the nftables table bridge brdhcp is gone or has lost rules",
+        "the nftables table inet brdhcp is gone or has lost rules",
+    )
+    everything = {(family, name, element.replace('"', "")) for family, name, element in wanted.elements}
+    assert wanted.missing(nft.Loaded(dict(nft.RULES), frozenset(everything))) == ()
+    some = frozenset(each for each in everything if each[1] not in ("macs", "pods4"))
+    assert wanted.missing(nft.Loaded(dict(nft.RULES), some)) == (
+        "its elements are gone from the nftables sets macs, pods4",
+    )
+
+
+def test_a_listing_of_nft_is_read() -> None:
+    listed = (
+        '{"nftables": [{"metainfo": {}}, {"rule": {"family": "inet"}}, {"set": {"family": "inet", "name": "local4",'
+        ' "elem": [{"concat": ["172.16.91.131", {"prefix": {"addr": "172.16.91.0", "len": 24}}]}]}},'
+        ' {"set": {"family": "inet", "name": "pods4", "elem": ["172.16.91.131"]}}, {"set": {"family": "inet",'
+        ' "name": "pods6"}}]}'
+    )
+    found = nft.Loaded.of(["", listed])
+    assert found.rules == {"inet": 1}
+    assert found.elements == {
+        ("inet", "local4", "172.16.91.131 . 172.16.91.0/24"),
+        ("inet", "pods4", "172.16.91.131"),
+    }

@@ -41,19 +41,26 @@ Action = Callable[["Client", Fact, float], Outcome]
 NEVER = float("inf")
 REMEMBERED = 8
 """Declined addresses, and reasons, that one client remembers."""
+SLOWEST_S = 4.0
+"""What a server's slowness makes of the first delay at most: what RFC 2131 §4.1 has for everybody."""
 
 
 def begin(client: Client, fact: Fact, now: float) -> Outcome:
     """broadcast DHCPDISCOVER"""
     begun = replace(
-        client, started_at=now, deadline=now + client.policy.patience_s, tried=Tried(), setbacks=0
+        client,
+        started_at=now,
+        deadline=now + client.policy.patience_s,
+        tried=Tried(),
+        setbacks=0,
+        answer_s=0.0,
     )
     return discover(begun, fact, now)
 
 
 def discover(client: Client, fact: Fact, now: float) -> Outcome:
     """broadcast DHCPDISCOVER"""
-    return discover_again(_numbered(replace(client, attempt=0, offer=None)), fact, now)
+    return discover_again(_numbered(replace(client, attempt=0, offer=None, requested_at=now)), fact, now)
 
 
 def discover_again(client: Client, fact: Fact, now: float) -> Outcome:
@@ -69,7 +76,8 @@ def request(client: Client, fact: Fact, now: float) -> Outcome:
     """select the offer, broadcast DHCPREQUEST"""
     assert fact.lease is not None
     chosen = replace(
-        client, offer=fact.lease, attempt=0, requested_at=now, probed=0, conflict="",
+        client, offer=fact.lease, attempt=0, requested_at=now, answer_s=now - client.requested_at,
+        probed=0, conflict="",
         tried=client.tried._replace(offers=client.tried.offers + 1),
     )  # fmt: skip
     chosen, effects = request_again(chosen, fact, now)
@@ -154,6 +162,11 @@ def decline(client: Client, fact: Fact, now: float) -> Outcome:
 
 def exhausted(client: Client, fact: Fact, now: float) -> Outcome:
     """give up"""
+    if 6 * client.answer_s > client.policy.patience_s:
+        client = _with_reason(
+            client,
+            f"a DHCPOFFER took {client.answer_s:.1f} s to come: acquireTimeout should be six times as long",
+        )
     tried = client.tried._replace(seconds=now - client.started_at)
     return replace(client, retry_at=NEVER, deadline=NEVER, offer=None, tried=Tried()), (Exhausted(tried),)
 
@@ -305,7 +318,12 @@ def _numbered(client: Client) -> Client:
 
 
 def _backed_off(client: Client, now: float) -> Client:
-    delay = client.policy.backoff.delay(client.attempt, client.seed, client.counter)
+    """The next try comes when an answer could have been here: what a server that works on one message at a time has
+    not read yet only keeps it from the one that counts.
+    """
+    backoff = client.policy.backoff
+    backoff = replace(backoff, first=max(backoff.first, min(client.answer_s, SLOWEST_S)))
+    delay = backoff.delay(client.attempt, client.seed, client.counter)
     return replace(client, retry_at=now + delay, attempt=client.attempt + 1, counter=client.counter + 1)
 
 

@@ -193,7 +193,11 @@ _BY_DEADLINE = (State.INIT, State.SELECTING, State.REQUESTING, State.REBOOTING)
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One DHCP client, a value. Times are on the caller's monotonic clock; infinity stands for never."""
+    """One DHCP client, a value. Times are on the caller's monotonic clock; infinity stands for never.
+
+    ``requested_at``: when the message that waits for an answer was first sent. ``answer_s``: how long the
+    last DHCPOFFER took to come.
+    """
 
     identity: Identity
     policy: Policy
@@ -208,6 +212,7 @@ class Client:
     setbacks: int = 0
     started_at: float = 0.0
     requested_at: float = 0.0
+    answer_s: float = 0.0
     retry_at: float = NEVER
     deadline: float = NEVER
     probed: int = 0

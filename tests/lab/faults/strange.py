@@ -150,6 +150,7 @@ def main() -> None:
     while True:
         request = sock.recv(2048)
         mode = json.loads(MODE.read_text())
+        time.sleep(mode.get("serial_s", 0))  # slow with each message, and one at a time
         found = server.answer(request, mode)
         server.save()
         if found is not None:

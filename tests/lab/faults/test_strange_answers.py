@@ -23,7 +23,8 @@ def name() -> str:
 @pytest.mark.parametrize(
     "mode",
     [
-        {"delay_s": 1.2}, {"copies": 3}, {"wrong_xid": True}, {"wrong_chaddr": True}, {"garbage": True},
+        {"delay_s": 1.2}, {"serial_s": 1.3}, {"copies": 3}, {"wrong_xid": True}, {"wrong_chaddr": True},
+        {"garbage": True},
         {"lease_s": 0xFFFFFFFF}, {"lease_s": 3600, "t1_s": 3000, "t2_s": 100},
         {"lease_s": 60, "t1_s": 500, "t2_s": 900},
     ],
@@ -35,6 +36,7 @@ def test_the_pod_gets_its_address_all_the_same(strange: Lab, mode: dict[str, Any
     pod = name()
     address = node.add(pod).address
     node.lan.host.run(f"ping -c 1 -W 1 {address}")
+    server.mode()
     end(node, pod)
     assert node.events("bug") == []
 
@@ -53,6 +55,21 @@ def test_what_is_no_lease_is_refused_with_a_reason_and_leaves_nothing(
     assert "lease_s" not in mode or "lease time of zero" in answer.stdout
     server.mode()
     agree(node)
+
+
+def test_a_server_too_slow_for_the_patience_is_named_and_has_its_address_back(strange: Lab) -> None:
+    node, server = strange
+    server.mode(serial_s=0.7)
+    pod = name()
+    node.pod(pod)
+    answer = node.cni("ADD", pod, {**NOTE, "acquireTimeout": 2})
+    assert (answer.status, answer.json["code"]) == (1, 11)
+    assert "acquireTimeout" in answer.json["msg"]
+    server.mode()
+    until(lambda: server.seen("RELEASE"), what="the server has read what was sent to it", within=10)
+    agree(node)
+    assert node.cni("ADD", pod, {**NOTE, "acquireTimeout": 10}).status == 0
+    end(node, pod)
 
 
 def test_a_server_that_is_down_at_add_is_named_as_the_reason_and_the_next_try_succeeds(strange: Lab) -> None:

@@ -131,6 +131,8 @@ class Wire:
     servers: list[ScriptedServer] = field(default_factory=list)
     now: float = 0.0
     latency: float = 0.001
+    serial_s: float = 0.0
+    """A server works on one message at a time, for so long."""
     lost: Callable[[], bool] = lambda: False
     copies: int = 1
     effects: list[tuple[float, Effect]] = field(default_factory=list)
@@ -138,6 +140,7 @@ class Wire:
     timer: float | None = None
     _coming: list[tuple[float, int, Event]] = field(default_factory=list)
     _number: int = 0
+    _busy_until: float = 0.0
 
     def feed(self, event: Event) -> None:
         """Hand one event in and carry out its effects."""
@@ -156,9 +159,13 @@ class Wire:
         if self.lost():
             return
         for server in self.servers:
+            self._busy_until = max(self._busy_until, self.now) + self.serial_s
             for payload in server.answer(datagram.payload, datagram.destination) * self.copies:
                 if not self.lost():
-                    self.later(self.latency, Received(Message.decode(payload), SERVER_MAC))
+                    self.later(
+                        self._busy_until - self.now + self.latency,
+                        Received(Message.decode(payload), SERVER_MAC),
+                    )
 
     def later(self, delay: float, event: Event) -> None:
         self._number += 1

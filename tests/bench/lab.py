@@ -81,6 +81,8 @@ def _folder() -> Path:
 def bench_lab(*, lease_s: int = 3600, ping: bool = False, scope: str = RANGE) -> Iterator[BenchLab]:
     """``ping``: the server asks for an address first by ping, as dnsmasq does by default."""
     with ExitStack() as stack:
+        # Before the machines, so that it goes after them: an agent that is still writing ends with its machine.
+        disk = stack.enter_context(tempfile.TemporaryDirectory(dir=_folder()))
         lan = stack.enter_context(Lan(serve=False))
         for machine, address in ((lan.router, "172.16.91.254"), (lan.host, "172.16.91.1")):
             machine.ip("addr flush dev eth0", f"addr add {address}/16 dev eth0")
@@ -91,7 +93,6 @@ def bench_lab(*, lease_s: int = 3600, ping: bool = False, scope: str = RANGE) ->
             "link set dev mybr0 up",
         )  # fmt: skip
         lan.start_dnsmasq(lease_s, (f"--dhcp-range={scope},{lease_s}", "--dhcp-lease-max=8000"), ping=ping)
-        disk = stack.enter_context(tempfile.TemporaryDirectory(dir=_folder()))
         lan.node.run(f"sh -c 'mkdir {STATE}; mount --bind {disk} {STATE}'")
         argv = lan.node.argv("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.bench.driver")
         driver = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

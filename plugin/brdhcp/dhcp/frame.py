@@ -173,13 +173,13 @@ def parse_arp(data: bytes) -> Arp | None:
 
 
 def conflicting(arp: Arp, address: IPv4Address, mac: str) -> bool:
-    """Whether ``arp`` shows another host on ``address`` while ``mac`` probes for it (RFC 5227 §2.1.1).
+    """Whether ``arp`` shows another host on ``address`` while ``mac`` probes for it: it speaks from there.
 
-    Either somebody speaks from the address, or somebody else is probing for it at the same moment.
+    Another's probe is no use of the address, though RFC 5227 §2.1.1 counts it as one, having nobody to ask. A server
+    may offer one address to two clients that come at once (dnsmasq remembers no offers); both probe, and it is for its
+    DHCPACK and DHCPNAK to say whose it is. Were they to decline, neither would get it, and no other address either.
     """
-    if arp.sender_mac == mac.lower():
-        return False
-    return arp.sender == address or (arp.sender == UNSPECIFIED and arp.target == address)
+    return arp.sender == address and arp.sender_mac != mac.lower()
 
 
 Instruction = tuple[int, int, int, int]
@@ -236,16 +236,11 @@ def dhcp_filter(mac: str | None = None) -> tuple[Instruction, ...]:
 def arp_filter(address: IPv4Address | None = None) -> tuple[Instruction, ...]:
     """A program for SOCK_RAW packet sockets: untagged ARP, and nothing else.
 
-    With ``address``, only packets that come from it or ask for it: when a node's worth of pods starts, each of
-    them probes, and without this every probe would wake the client of every other pod.
+    With ``address``, only packets that come from it: when a node's worth of pods starts, each of them probes,
+    and without this every probe would wake the client of every other pod.
     """
     if address is None:
         return _program((_LD_W, _VLAN_TAG_PRESENT), (_JEQ, 0, 1), (_LD_H, 12), (_JEQ, ETH_P_ARP, 1))
-    sender, target, wanted = 14 + 14, 14 + 24, int(address)
-    return (
-        (_LD_W, 0, 0, _VLAN_TAG_PRESENT), (_JEQ, 0, 7, 0),
-        (_LD_H, 0, 0, 12), (_JEQ, 0, 5, ETH_P_ARP),
-        (_LD_W, 0, 0, sender), (_JEQ, 2, 0, wanted),
-        (_LD_W, 0, 0, target), (_JEQ, 0, 1, wanted),
-        (_RET, 0, 0, _SNAPLEN), (_RET, 0, 0, 0),
-    )  # fmt: skip
+    sender = 14 + 14
+    return _program((_LD_W, _VLAN_TAG_PRESENT), (_JEQ, 0, 1), (_LD_H, 12), (_JEQ, ETH_P_ARP, 1),
+                    (_LD_W, sender), (_JEQ, int(address), 1))  # fmt: skip

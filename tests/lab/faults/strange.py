@@ -50,7 +50,8 @@ class Strange:
             return str(mode["address"])
         if known := self.taken.get(mac) or self.offered.get(mac):
             return known
-        busy = {*self.taken.values(), *self.offered.values(), *self.declined}
+        offered = () if mode.get("forgetful") else self.offered.values()
+        busy = {*self.taken.values(), *offered, *self.declined}
         return next(a for n in range(FIRST, 250) if (a := f"172.16.91.{n}") not in busy)
 
     def answer(self, data: bytes, mode: dict[str, Any]) -> tuple[int, str] | None:
@@ -81,6 +82,9 @@ class Strange:
             self.taken.pop(mac, None)
             return NAK, "0.0.0.0"
         address = self.address_for(mac, mode)
+        if address in (taken for who, taken in self.taken.items() if who != mac):
+            self.offered.pop(mac, None)
+            return NAK, "0.0.0.0"
         self.taken[mac] = address
         self.offered.pop(mac, None)
         return ACK, address

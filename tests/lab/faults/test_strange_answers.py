@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -55,6 +56,23 @@ def test_what_is_no_lease_is_refused_with_a_reason_and_leaves_nothing(
     assert "lease_s" not in mode or "lease time of zero" in answer.stdout
     server.mode()
     agree(node)
+
+
+def test_of_two_pods_that_are_offered_the_same_address_at_once_one_gets_it_and_the_other_another(
+    strange: Lab,
+) -> None:
+    """As dnsmasq does it, which remembers no offers: both probe for the address, and the server decides."""
+    node, server = strange
+    server.mode(forgetful=True, delay_s=0.3)
+    names = [name(), name()]
+    declined, refused = len(node.events("lease-declined")), len(node.events("lease-refused"))
+    with ThreadPoolExecutor(2) as pool:
+        addresses = {answer.address for answer in pool.map(node.add, names)}
+    assert len(addresses) == 2
+    assert len(node.events("lease-refused")) == refused + 1
+    assert len(node.events("lease-declined")) == declined
+    server.mode()
+    end(node, *names)
 
 
 def test_a_server_too_slow_for_the_patience_is_named_and_has_its_address_back(strange: Lab) -> None:

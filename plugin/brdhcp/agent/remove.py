@@ -1,7 +1,8 @@
-"""DEL, and every other way an attachment ends: release the lease, remove the link, forget the record; in that order.
+"""DEL, and every other way an attachment ends: remove the link, release the lease, forget the record; in that order.
 
-The release goes first, while there is still an interface to send it from. Each part finds its work done already when
-an earlier attempt was cut off, so it can be repeated until the record is gone.
+The link goes first: the server may give the address to the next pod as soon as it has the release, and until then
+nobody may answer to it. The release leaves by the bridge. Each part finds its work done already when an earlier attempt
+was cut off, so it can be repeated until the record is gone.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from brdhcp.dhcp.lease import Lease
 from brdhcp.errors import CniError, StoreFailure
 from brdhcp.spec.ipam import Dhcp
 from brdhcp.spec.netconf import NetConf
+from brdhcp.spec.result import Result
 from brdhcp.store.leases import Attachment
 
 if TYPE_CHECKING:
@@ -46,7 +48,9 @@ async def remove(core: Core, record: Attachment) -> bool:
             await core.in_thread(core.store.delete, record.key)
             core.events("record-not-saved", f"{record.key}: {error}", "error", attachment=str(record.key))
     faults.point("del: releasing on disk")
-    released = await _release(core, record)
+    lease = _lease(core, record)
+    await _vacate(core, record, lease)
+    released = await _release(core, record, lease)
     faults.point("del: release sent")
     await _give_back_delegated(core, record)
     if record.veth:
@@ -63,10 +67,9 @@ async def remove(core: Core, record: Attachment) -> bool:
     return True
 
 
-async def _release(core: Core, record: Attachment) -> bool:
+async def _release(core: Core, record: Attachment, lease: Lease | None) -> bool:
     """Send DHCPRELEASE by the best way there is. True when sent, or when there is nothing to release any more."""
     attached = core.attached.get(record.key)
-    lease = attached.keeper.lease if attached and attached.keeper else _lease_on_disk(core, record)
     if lease is None and record.extra.get("unfinished"):
         return await _release_unknown(core, record)
     if lease is None or lease.expires_at <= clock():
@@ -99,6 +102,25 @@ async def _release(core: Core, record: Attachment) -> bool:
     return False
 
 
+async def _vacate(core: Core, record: Attachment, lease: Lease | None) -> None:
+    """Nobody answers to the lease's address any more, and the release can still leave."""
+    if not record.veth or (lease is None and not record.extra.get("unfinished")):
+        return
+    if lease is None or not _through_pod(core, record, lease):
+        await core.links.delete(record.veth)
+        return
+    fd = sandbox.find(record)
+    try:
+        if fd >= 0 and record.result is not None:
+            attached = Attached(core, record)
+            old = (record.if_name, attached.result(), Result(), attached.netconf())
+            await core.in_thread(ports.reconfigure, fd, *old)
+    except CniError as error:
+        core.events("undo-failed", f"{record.key}: {error}", "warning", attachment=str(record.key))
+    finally:
+        sandbox.close(fd)
+
+
 async def _release_unknown(core: Core, record: Attachment) -> bool:
     """An ADD that was killed may have got a lease that nobody wrote down: ask as the same client, and give it back."""
     dhcp = NetConf.parse(record.netconf.encode(), request_of(record)).dhcp if record.netconf else Dhcp()
@@ -129,13 +151,21 @@ def _ways_out(core: Core, record: Attachment, lease: Lease) -> list[PodPort | No
     frames that the bridge sends never reach.
     """
     from_node, from_pod = NodePort(record.bridge, record.mac), PodPort(record, record.mac)
+    return [from_pod, from_node] if _through_pod(core, record, lease) else [from_node, from_pod]
+
+
+def _through_pod(core: Core, record: Attachment, lease: Lease) -> bool:
     if not record.veth:
-        return [from_pod, from_node]
+        return True
     here = lease.server_mac == ports.mac_of(core.node, record.bridge)
     tagged = '"vlan' in record.netconf
-    if (here or tagged) and ports.is_plugged(core.node, record.veth, record.bridge):
-        return [from_pod, from_node]
-    return [from_node, from_pod]
+    return (here or tagged) and ports.is_plugged(core.node, record.veth, record.bridge)
+
+
+def _lease(core: Core, record: Attachment) -> Lease | None:
+    """The lease as it is now."""
+    attached = core.attached.get(record.key)
+    return attached.keeper.lease if attached and attached.keeper else _lease_on_disk(core, record)
 
 
 def _lease_on_disk(core: Core, record: Attachment) -> Lease | None:

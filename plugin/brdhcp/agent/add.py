@@ -137,6 +137,7 @@ class Add:
         core, request, netconf = self.core, self.request, self.netconf
         plugged = await core.in_thread(ports.plug, core.node, netconf, request, self.netns_fd)
         undo.push_async_callback(self._shielded, core.in_thread, ports.unmake, core.node, plugged.steps)
+        await self._note_cookie(plugged.sockets[0] if plugged.sockets else None)
         faults.point("add: link made")
         if netconf.dhcp is not None:
             lease = await self._lease(undo, plugged.port.mac, plugged.sockets)
@@ -153,6 +154,8 @@ class Add:
         if result.ips:
             changed = None if mtu == plugged.port.mtu else mtu
             await core.in_thread(ports.configure, self.netns_fd, request.if_name, result, netconf, changed)
+            back = (self.netns_fd, request.if_name, result, Result(), netconf)
+            undo.push_async_callback(self._shielded, core.in_thread, ports.reconfigure, *back)
             faults.point("add: address set")
         if ports.is_guarded(netconf):
             guarded = (netconf, plugged.port.veth, plugged.port.mac, result)
@@ -160,6 +163,15 @@ class Add:
             await core.in_thread(ports.guard, *guarded)
         await self._bound(result)
         return result
+
+    async def _note_cookie(self, inside: socket.socket | None) -> None:
+        """A dead namespace's identity may become another's, its cookie never. A socket ``inside`` knows it."""
+        cookie = (
+            netns.cookie_of(inside)
+            if inside is not None
+            else await self.core.in_thread(netns.cookie, self.netns_fd)
+        )
+        self.record = self.record.replace(extra={**self.record.extra, sandbox.COOKIE: cookie})
 
     def _service_router(self, lease: Lease) -> IPv4Address | None:
         """The node's address, where services are reached through it; only then is the kernel asked."""
@@ -169,6 +181,7 @@ class Add:
 
     async def _ipam_only(self, undo: AsyncExitStack) -> Result:
         """``brdhcp-ipam``: another plugin made the interface and will give it the address."""
+        await self._note_cookie(None)
         lease = await self._lease(undo, self.record.mac)
         result = outcome.of_lease(lease, self.netconf, self._service_router(lease))
         await self._bound(result)

@@ -62,7 +62,7 @@ def _living(core: Core) -> frozenset[object]:
         (found.add(record.key) if sandbox.at_its_path(record) else unsure.append(record))
     if unsure:
         identities = sandbox.of_processes()
-        found |= {r.key for r in unsure if r.boot_id == sandbox.boot_id() and r.netns_identity in identities}
+        found |= {r.key for r in unsure if sandbox.is_at(r, identities.get(r.netns_identity or (0, 0), ""))}
     return frozenset(found)
 
 

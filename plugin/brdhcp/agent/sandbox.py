@@ -2,7 +2,8 @@
 
 A path alone proves nothing: after a reboot, or when a runtime uses a name again, another namespace may be behind it.
 So a record carries the namespace's identity and the boot it was seen in, and both must still be right. A path that
-means nothing in our mount namespace (an agent in a container) is made up for by looking through ``/proc``.
+means nothing in our mount namespace (an agent in a container) is made up for by looking through ``/proc``. Even the
+identity of a dead namespace may be another's by now: then the pod's link is gone, and the namespace's cookie differs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from pathlib import Path
 from brdhcp.errors import InvalidNamespace
 from brdhcp.netlink import netns
 from brdhcp.store.leases import Attachment
+
+SYS = Path("/sys/class/net")
+COOKIE = "netnsCookie"
+"""What a record's ``extra`` calls the cookie of its namespace."""
 
 
 @cache
@@ -51,15 +56,36 @@ def find(record: Attachment) -> int:
     if record.netns_identity is None or record.boot_id != boot_id():
         return -1
     with contextlib.suppress(InvalidNamespace):
-        fd = open_path(record.netns)
-        if netns.identity(fd) == record.netns_identity:
+        if (fd := _opened(record, record.netns)) >= 0:
             return fd
-        os.close(fd)
     path = of_processes().get(record.netns_identity)
     if path is not None:
-        with contextlib.suppress(OSError):
-            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with contextlib.suppress(InvalidNamespace):
+            return _opened(record, path)
     return -1
+
+
+def _opened(record: Attachment, path: str) -> int:
+    """A descriptor of the namespace at ``path`` if it is the record's, or -1."""
+    fd = open_path(path)
+    try:
+        if netns.identity(fd) == record.netns_identity and _is_the_same(record, fd):
+            return fd
+    except InvalidNamespace:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return -1
+
+
+def _is_the_same(record: Attachment, fd: int) -> bool:
+    """Whether a namespace with the right identity is still the one: a dead one has taken the pod's link with it."""
+    known = record.extra.get(COOKIE)
+    return known is None or _has_link(record) or netns.cookie(fd) == known
+
+
+def _has_link(record: Attachment) -> bool:
+    return bool(record.veth) and (SYS / record.veth).exists()
 
 
 def alive(record: Attachment) -> bool:
@@ -71,12 +97,23 @@ def alive(record: Attachment) -> bool:
 
 def at_its_path(record: Attachment) -> bool:
     """Whether the record's namespace is where the runtime said: cheaper than ``alive``, and not the last word."""
+    return is_at(record, record.netns)
+
+
+def is_at(record: Attachment, path: str) -> bool:
+    """Whether the record's namespace is the one at ``path``."""
     if record.netns_identity is None or record.boot_id != boot_id():
         return False
     try:
-        return netns.identity(record.netns) == record.netns_identity
+        if netns.identity(path) != record.netns_identity:
+            return False
+        if _has_link(record):
+            return True
+        fd = _opened(record, path)
     except InvalidNamespace:
         return False
+    close(fd)
+    return fd >= 0
 
 
 def of_processes() -> dict[tuple[int, int], str]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import socket
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +26,8 @@ CLONE_NEWNET = 0x40000000
 """linux/sched.h"""
 NS_GET_NSTYPE = 0xB703
 """linux/nsfs.h"""
+SO_NETNS_COOKIE = 71
+"""asm-generic/socket.h"""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _lock = threading.Lock()
@@ -56,7 +60,7 @@ def may_enter() -> None:
 
 def identity(namespace: int | str | os.PathLike[str]) -> tuple[int, int]:
     """``(st_dev, st_ino)`` of a namespace given as descriptor or path; two are the same iff these are
-    (namespaces(7))."""
+    (namespaces(7)). A dead one's number may be given to the next."""
     try:
         status = os.stat(namespace)  # noqa: PTH116 (descriptors, too)
     except OSError as error:
@@ -64,6 +68,26 @@ def identity(namespace: int | str | os.PathLike[str]) -> tuple[int, int]:
             f"network namespace {namespace!s} cannot be looked at: {error.strerror}"
         ) from error
     return status.st_dev, status.st_ino
+
+
+def cookie(fd: int) -> int | None:
+    """The number of a network namespace that no other one will have before the next boot (SO_NETNS_COOKIE, Linux
+    5.14); None where the kernel knows none. Raises :class:`InvalidNamespace`.
+    """
+
+    def ask() -> int | None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            return cookie_of(sock)
+
+    return run_in(fd, ask)
+
+
+def cookie_of(sock: socket.socket) -> int | None:
+    """The same, of the namespace that a socket was opened in."""
+    try:
+        return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), sys.byteorder)
+    except OSError:
+        return None
 
 
 def is_network(fd: int) -> bool:

@@ -127,10 +127,14 @@ class Lan:
 
     LEASES = "/run/dnsmasq.leases"
 
-    def start_dnsmasq(self, lease_s: int = 120, extra: tuple[str, ...] = (), *, ping: bool = False) -> None:
-        """Start the DHCP server on the router and wait until it listens; ``ping``: it tries addresses by ping first."""
+    def start_dnsmasq(self, lease_s: int = 120, extra: tuple[str, ...] = (), *, ping: bool = False,
+                      before: tuple[str, ...] = ()) -> None:  # fmt: skip
+        """Start the DHCP server on the router and wait until it listens.
+
+        ``ping``: it tries addresses by ping first. ``before``: what starts it, such as ``env`` with variables.
+        """
         argv = [
-            "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--bind-interfaces",
+            *before, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--bind-interfaces",
             "--interface=eth0", "--dhcp-authoritative", f"--dhcp-leasefile={self.LEASES}", "--user=root",
             "--pid-file=/run/dnsmasq.pid", "--log-dhcp", "--log-facility=/run/dnsmasq.log",
             "--dhcp-option=option:router,172.16.91.2", "--dhcp-option=option:dns-server,172.16.91.2", *extra,

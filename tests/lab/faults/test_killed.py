@@ -1,8 +1,6 @@
-"""The agent killed where nothing else tests it: while it renews and while it starts; and a node under churn."""
+"""The agent killed where nothing else tests it: while it renews and while it starts; and what is taken away by hand."""
 
 from __future__ import annotations
-
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from brdhcp.agent import faults
@@ -40,26 +38,43 @@ def test_an_agent_that_dies_while_it_starts_loses_nothing(node: Rig, point: str)
     end(node, "kept")
 
 
-def test_a_node_under_churn_ends_as_it_began(node: Rig) -> None:
-    """A node's worth of pods comes and goes in all orders, two dozen calls at a time."""
-    names = [f"c{number}" for number in range(36)]
+def test_when_the_server_has_an_address_back_nobody_answers_to_it_any_more(quiet: Rig) -> None:
+    """Another pod may have it at once. The agent stops just after the release, so that there is time to look."""
+    quiet.start(fault="del: release sent")
+    address = quiet.add("web").address
+    quiet.lan.host.run(f"ping -c 1 -W 1 {address}")
+    quiet.cni("DEL", "web")
+    until(lambda: quiet.lan.server_leases() == {}, what="the server has the address back")
+    assert quiet.lan.host.run(f"ping -c 1 -W 1 {address}", check=False).returncode != 0
+    quiet.start()
+    quiet.nothing_left()
 
-    def life(name: str) -> int:
-        node.pod(name)
-        failed = 0
-        for _ in range(2):
-            failed += node.cni("ADD", name).status
-            failed += node.cni("DEL", name).status
-        return failed + node.cni("ADD", name).status
 
-    with ThreadPoolExecutor(24) as pool:
-        assert sum(pool.map(life, names)) == 0
-    assert len(pods(node)) == len(names)
-    agree(node)
-    with ThreadPoolExecutor(24) as pool:
-        assert sum(pool.map(lambda name: node.cni("DEL", name).status, names)) == 0
-    node.nothing_left()
-    assert node.events("bug") == []
+def test_a_namespace_that_got_a_dead_ones_number_is_not_taken_for_it(node: Rig) -> None:
+    """The kernel gives the inode of a namespace to the next one that is made."""
+    machine = node.lan.node
+    node.add("dead")
+    number = machine.run("stat -Lc %i /run/netns/dead").stdout
+    machine.run("ip netns del dead")
+
+    def another() -> bool:
+        machine.run("ip netns add other")
+        if machine.run("stat -Lc %i /run/netns/other").stdout == number:
+            return True
+        machine.run("ip netns del other")
+        return False
+
+    until(another, within=30, what="a namespace gets the number again")
+    living = machine.spawn("ip netns exec other sleep infinity")
+    try:
+        until(lambda: machine.run("ip netns pids other").stdout, what="a process is in it")
+        assert node.ctl("gc") == {"released": 1}
+        assert node.cni("ADD", "other").status == 0
+        assert list(pods(node)) == ["other"]
+        end(node, "other")
+    finally:
+        living.kill()
+        living.wait()
 
 
 def test_a_disk_that_turns_read_only_fails_what_needs_it_and_loses_no_address(quiet: Rig) -> None:

@@ -41,8 +41,6 @@ Action = Callable[["Client", Fact, float], Outcome]
 NEVER = float("inf")
 REMEMBERED = 8
 """Declined addresses, and reasons, that one client remembers."""
-SLOWEST_S = 4.0
-"""What a server's slowness makes of the first delay at most: what RFC 2131 §4.1 has for everybody."""
 
 
 def begin(client: Client, fact: Fact, now: float) -> Outcome:
@@ -75,9 +73,11 @@ def discover_again(client: Client, fact: Fact, now: float) -> Outcome:
 def request(client: Client, fact: Fact, now: float) -> Outcome:
     """select the offer, broadcast DHCPREQUEST"""
     assert fact.lease is not None
+    took = now - client.requested_at
+    # A server that works on one message at a time may have every DHCPDISCOVER before it still, and then this.
     chosen = replace(
-        client, offer=fact.lease, attempt=0, requested_at=now, answer_s=now - client.requested_at,
-        probed=0, conflict="",
+        client, offer=fact.lease, attempt=0, requested_at=now, answer_s=took, probed=0, conflict="",
+        unanswered_at=now + took * (client.attempt + 1),
         tried=client.tried._replace(offers=client.tried.offers + 1),
     )  # fmt: skip
     chosen, effects = request_again(chosen, fact, now)
@@ -318,12 +318,7 @@ def _numbered(client: Client) -> Client:
 
 
 def _backed_off(client: Client, now: float) -> Client:
-    """The next try comes when an answer could have been here: what a server that works on one message at a time has
-    not read yet only keeps it from the one that counts.
-    """
-    backoff = client.policy.backoff
-    backoff = replace(backoff, first=max(backoff.first, min(client.answer_s, SLOWEST_S)))
-    delay = backoff.delay(client.attempt, client.seed, client.counter)
+    delay = client.policy.backoff.delay(client.attempt, client.seed, client.counter)
     return replace(client, retry_at=now + delay, attempt=client.attempt + 1, counter=client.counter + 1)
 
 

@@ -50,7 +50,7 @@ class Policy:
     """How a client behaves. Times in seconds.
 
     ``patience_s``: an acquisition ends with ``Exhausted`` after it (infinite: never). ``reboot_patience_s``:
-    so long is a lease verified before it is simply used on. ``requests``: DHCPREQUESTs per offer.
+    so long is a lease verified before it is simply used on. ``requests``: DHCPREQUESTs per offer, at least.
     ``decline_wait_s``: the pause after DHCPDECLINE, ten seconds at least says RFC 2131 §3.1; while somebody
     waits for an address it is shortened to an eighth of the patience that is left. ``fast_probe_s``: how long
     the one probe of ``fast`` waits for an answer at least (twice as long as the offer took, where that is

@@ -132,6 +132,6 @@ def _judge_time(client: Client, now: float) -> Fact | None:
         return Fact(Symbol.T1)
     if state is State.PROBING and client.probed >= client.policy.probes:
         return Fact(Symbol.FREE)
-    if state is State.REQUESTING and client.attempt >= client.policy.requests:
+    if state is State.REQUESTING and client.attempt >= client.policy.requests and now >= client.unanswered_at:
         return Fact(Symbol.UNANSWERED)
     return Fact(Symbol.RETRY)

@@ -33,7 +33,6 @@ def test_six_times_what_a_slow_server_needs_for_a_message_is_patience_enough(
     wire.feed(Start())
     wire.run(6.1 * serial_s)
     assert wire.seen(Bound)
-    assert server.kinds().count("DHCPREQUEST") <= 4
 
 
 def test_a_patience_that_was_too_short_is_said_with_what_would_have_been_enough() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 
-def until(condition: Callable[[], object], *, within: float = 5.0, what: str = "the condition") -> None:
+def until(condition: Callable[[], object], *, within: float = 20.0, what: str = "the condition") -> None:
     """Wait until ``condition()`` is true, looking every 5 ms; fail by name after ``within`` seconds."""
     deadline = time.monotonic() + within
     while not condition():

@@ -59,7 +59,7 @@ class Rig:
     def start(self, *options: str, fault: str = "", **env: str) -> None:
         """Start the agent and wait until it is ready; ``fault`` names where it will die."""
         if self.agent is not None:
-            self.agent.wait(timeout=5)
+            self.agent.wait(timeout=20)
         variables = {"BRDHCP_FAULT": fault, **env}
         argv = ["env", *(f"{k}={v}" for k, v in variables.items()), str(BRDHCPD), "--state-dir", STATE, "--log-format",
                 "json", "--log-level", "debug", *options]  # fmt: skip
@@ -80,7 +80,7 @@ class Rig:
         assert self.agent is not None
         for pid in self.lan.node.run("pgrep -x brdhcpd").stdout.split():
             self.lan.node.run(f"kill -TERM {pid}")
-        return self.agent.wait(timeout=10)
+        return self.agent.wait(timeout=20)
 
     def events(self, name: str = "", *, all_agents: bool = False) -> list[dict[str, Any]]:
         """What the agent logged: events of that name, in order."""

@@ -45,6 +45,32 @@ def test_metrics_tell_what_happened(quiet: Rig) -> None:
     json.loads((ROOT / "provision/grafana/brdhcp.json").read_text())
 
 
+def test_every_label_that_the_dashboard_asks_for_and_the_reference_explains_is_there(quiet: Rig) -> None:
+    quiet.start("--metrics", "127.0.0.1:9473")
+    quiet.add("a")
+    assert quiet.cni("DEL", "a").status == 0
+    text = quiet.lan.node.run(f'python3 -c "{READ}"').stdout
+    there = {
+        (sample.name, label, value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        for label, value in sample.labels.items()
+    }
+    reference = (ROOT / "docs/reference/metrics.md").read_text()
+    panels = json.loads((ROOT / "provision/grafana/brdhcp.json").read_text())["panels"]
+    expressions = [target["expr"] for panel in panels for target in panel["targets"]]
+    assert len(expressions) >= len(panels)
+    for name, matchers in re.findall(r"(brdhcp_\w+)\{(.*?)\}", "\n".join([*expressions, reference])):
+        for label, value in re.findall(r'(\w+)="(.*?)"', matchers):
+            assert (name, label, value) in there
+    for name, label, meaning in re.findall(
+        r"^\| `(\w+)` \| \w+ \| `(\w+)` \| (.*)$", reference, re.MULTILINE
+    ):
+        assert set(re.findall(r"`(\w+)`", meaning)) == {
+            value for other, key, value in there if (other, key) == (name, label)
+        }
+
+
 def test_without_the_option_nobody_listens_on_tcp(quiet: Rig) -> None:
     quiet.start()
     assert quiet.lan.node.run("ss -Hltn").stdout == ""

@@ -42,7 +42,7 @@ def test_the_configuration_of_the_note_gives_a_pod_an_address_of_the_lan(shared:
     assert IPv4Address("172.16.91.128") <= IPv4Address(answer.address) <= IPv4Address("172.16.91.253")
     assert shared.lan.server_leases() == {inside["mac"]: answer.address}
     assert answer.json["dns"] == {"nameservers": ["172.16.91.2"]}
-    shared.lan.host.run(f"ping -c 1 -W 1 {answer.address}")
+    shared.lan.host.run(f"ping -c 1 -W 5 {answer.address}")
     neighbours = json.loads(shared.lan.host.run("ip -j neigh").stdout)
     assert [n["lladdr"] for n in neighbours if n["dst"] == answer.address] == [inside["mac"]]
     assert veth["name"] in shared.links()
@@ -164,7 +164,7 @@ def test_ipam_alone_serves_the_reference_bridge_and_releases_after_it_deleted_th
     answer = shared.cni("ADD", pod, reference, shim=Path(folder) / "bridge", CNI_PATH=path)
     assert answer.status == 0, answer.stdout
     assert set(shared.lan.server_leases().values()) == {answer.address}
-    shared.lan.host.run(f"ping -c 1 -W 1 {answer.address}")
+    shared.lan.host.run(f"ping -c 1 -W 5 {answer.address}")
     assert shared.cni("DEL", pod, reference, shim=Path(folder) / "bridge", CNI_PATH=path).status == 0
     until(lambda: shared.lan.server_leases() == {}, what="the server has the address back")
 

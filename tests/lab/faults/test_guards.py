@@ -97,7 +97,7 @@ def test_macspoofchk_alone_stops_a_foreign_mac_and_nothing_else(shared: Rig) -> 
 
 def test_a_guarded_pod_lives_and_its_rules_go_with_it(shared: Rig) -> None:
     address = shared.add("guarded", GUARDS).address
-    shared.lan.host.run(f"ping -c 1 -W 1 {address}")
+    shared.lan.host.run(f"ping -c 1 -W 5 {address}")
     shared.ctl("renew")
     until(lambda: shared.events("lease-renewed"), what="the guards let the renewal pass")
     assert address in shared.lan.node.run("nft list table bridge brdhcp").stdout

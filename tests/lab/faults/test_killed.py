@@ -16,7 +16,7 @@ def test_an_agent_that_dies_while_it_renews_has_the_lease_when_it_is_back(quiet:
     address = quiet.add("web").address
     quiet.ctl("renew")
     assert quiet.agent is not None
-    quiet.agent.wait(timeout=5)
+    quiet.agent.wait(timeout=20)
     quiet.start()
     assert pods(quiet) == {"web": address}
     assert quiet.asked("DHCPDISCOVER") == 1
@@ -31,7 +31,7 @@ def test_an_agent_that_dies_while_it_starts_loses_nothing(node: Rig, point: str)
     node.kill()
     node.lan.node.run("ip netns del gone")
     dying = node.lan.node.spawn(f"env BRDHCP_FAULT='{point}' {BRDHCPD} --state-dir {STATE}", stderr=-3)
-    assert dying.wait(timeout=10) != 0
+    assert dying.wait(timeout=20) != 0
     node.start()
     agree(node)
     assert list(pods(node)) == ["kept"]
@@ -42,7 +42,7 @@ def test_when_the_server_has_an_address_back_nobody_answers_to_it_any_more(quiet
     """Another pod may have it at once. The agent stops just after the release, so that there is time to look."""
     quiet.start(fault="del: release sent")
     address = quiet.add("web").address
-    quiet.lan.host.run(f"ping -c 1 -W 1 {address}")
+    quiet.lan.host.run(f"ping -c 1 -W 5 {address}")
     quiet.cni("DEL", "web")
     until(lambda: quiet.lan.server_leases() == {}, what="the server has the address back")
     assert quiet.lan.host.run(f"ping -c 1 -W 1 {address}", check=False).returncode != 0

@@ -27,8 +27,9 @@ def lossy(node: Rig, one_in: int) -> None:
 def test_with_every_third_frame_lost_every_pod_gets_its_address_and_gives_it_back(node: Rig) -> None:
     lossy(node, 3)
     names = [f"c{number}" for number in range(12)]
+    patient = {**NOTE, "acquireTimeout": 40}
     with ThreadPoolExecutor(6) as pool:
-        addresses = {answer.address for answer in pool.map(node.add, names)}
+        addresses = {answer.address for answer in pool.map(lambda name: node.add(name, patient), names)}
     assert len(addresses) == 12
     dropped = node.lan.switch.run("nft list table bridge loss").stdout
     assert "packets 0 " not in dropped

@@ -36,7 +36,7 @@ def test_the_pod_gets_its_address_all_the_same(strange: Lab, mode: dict[str, Any
     server.mode(**mode)
     pod = name()
     address = node.add(pod).address
-    node.lan.host.run(f"ping -c 1 -W 1 {address}")
+    node.lan.host.run(f"ping -c 1 -W 5 {address}")
     server.mode()
     end(node, pod)
     assert node.events("bug") == []
@@ -84,7 +84,7 @@ def test_a_server_too_slow_for_the_patience_is_named_and_has_its_address_back(st
     assert (answer.status, answer.json["code"]) == (1, 11)
     assert "acquireTimeout" in answer.json["msg"]
     server.mode()
-    until(lambda: server.seen("RELEASE"), what="the server has read what was sent to it", within=10)
+    until(lambda: server.seen("RELEASE"), what="the server has read what was sent to it", within=30)
     agree(node)
     assert node.cni("ADD", pod, {**NOTE, "acquireTimeout": 10}).status == 0
     end(node, pod)
@@ -158,7 +158,7 @@ def test_a_nak_at_renewal_takes_the_address_away_until_the_server_grants_one(str
     server.mode()
     until(
         lambda: node.events("lease-acquired")[-1]["message"].endswith("again"),
-        within=10,
+        within=30,
         what="it is granted again",
     )
     until(lambda: [lease["state"] for lease in node.leases()] == ["bound"], what="the store has it")

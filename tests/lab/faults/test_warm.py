@@ -43,7 +43,7 @@ def test_the_next_pod_gets_a_lease_that_was_ready_and_asks_the_server_for_nothin
     node.lan.switch.run("nft delete table bridge loss")
     assert answer.address in ready.values()
     assert ready[answer.json["interfaces"][2]["mac"]] == answer.address
-    node.lan.host.run(f"ping -c 1 -W 1 {answer.address}")
+    node.lan.host.run(f"ping -c 1 -W 5 {answer.address}")
     node.ctl("renew")
     until(
         lambda: len(node.events("lease-renewed")) >= 2,

@@ -36,7 +36,7 @@ class Kind(ABC):
     def spawn(self, command: str) -> None:
         """Start it in the background of the router: it ends with the router."""
         self.router.run(f"sh -c {shlex.quote(command + ' >/run/server.log 2>&1 &')}")
-        until(self.listens, within=10, what=f"{self.name} listens")
+        until(self.listens, what=f"{self.name} listens")
 
     def listens(self) -> bool:
         return bool(self.router.run("ss -Hlun sport = 67", check=False).stdout)

@@ -33,7 +33,7 @@ def here(request: pytest.FixtureRequest) -> Iterator[Here]:
 
 def test_a_pod_gets_an_address_that_the_lan_reaches_and_the_server_has_it_back_after_del(here: Here) -> None:
     address = here.node.add("web").address
-    here.node.lan.host.run(f"ping -c 1 -W 1 {address}")
+    here.node.lan.host.run(f"ping -c 1 -W 5 {address}")
     until(lambda: list(here.server.taken().values()) == [address], what="the server has it as taken")
     end(here.node, "web", taken=here.server.taken)
 

@@ -5,28 +5,23 @@ Works on every node that runs commands, over ssh too: tcpdump writes pcap to its
 
 from __future__ import annotations
 
-import contextlib
-import os
 import select
-import signal
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from envctl.errors import EnvctlError, UsageError
+from envctl.errors import UsageError
 from envctl.packets import words
 from envctl.pcapng import Frame, PcapStream
-from envctl.providers.lab import Lab
+from envctl.tcpdump import Dump
 
 if TYPE_CHECKING:
     from envctl.node import Node
     from envctl.providers.base import Provider
 
 DHCP = "udp port 67 or udp port 68"
-QUIET_S = 0.2
-START_S = 10.0
+REST_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +44,10 @@ def places(provider: Provider, where: Sequence[str]) -> list[Place]:
     found: list[Place] = []
     for word in where or ("host", nic, bridge):
         if word == "host":
-            found.append(Place(provider.host(), "eth0"))
+            found.append(Place(provider.host(), provider.host_interface))
         elif word in (nic, bridge):
             found += [Place(node, word) for node in provider.nodes() if _has(node, word)]
         elif word == "pod" or word in pods:
-            if not isinstance(provider, Lab):
-                raise UsageError(
-                    "captures inside pods need the lab",
-                    hint=f"A pod's frames are also on {bridge}: --where {bridge}",
-                )
             found += [Place(provider.pod_node(name), "eth0") for name in pods if word in ("pod", name)]
         else:
             raise UsageError(
@@ -78,9 +68,11 @@ def _has(node: Node, device: str) -> bool:
 @dataclass(slots=True)
 class _Source:
     place: Place
-    process: subprocess.Popen[bytes]
-    out: IO[bytes]
+    dump: Dump
     stream: PcapStream = field(default_factory=PcapStream)
+
+    def frames(self, data: bytes) -> list[Frame]:
+        return [Frame(self.place.name, at, frame, words(frame)) for at, frame in self.stream.feed(data)]
 
 
 class Recorder:
@@ -88,19 +80,18 @@ class Recorder:
 
     def __init__(self, places: Sequence[Place], expression: str = "") -> None:
         self._sources: list[_Source] = []
-        self._late: list[Frame] = []
         try:
             for place in places:
                 self._sources.append(_start(place, expression))
             for source in self._sources:
-                _listening(source)
+                source.dump.wait_until_it_listens()
         except BaseException:
             self.close()
             raise
 
     def frames(self, until: float | None = None, stop: int | None = None) -> Iterator[Frame]:
         """Frames as they come, until the monotonic time ``until``, or until the descriptor ``stop`` is readable."""
-        open_ones = {source.out.fileno(): source for source in self._sources}
+        open_ones = {source.dump.out: source for source in self._sources}
         while open_ones:
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
@@ -109,17 +100,18 @@ class Recorder:
             if stop in ready:
                 return
             for descriptor in ready:
-                frames = _read(open_ones[descriptor])
-                if frames is None:
-                    del open_ones[descriptor]
+                data = open_ones[descriptor].dump.read()
+                if data:
+                    yield from open_ones[descriptor].frames(data)
                 else:
-                    yield from frames
+                    del open_ones[descriptor]
 
     def rest(self) -> Iterator[Frame]:
         """Frames that are on their way: reads until nothing has come for a moment."""
-        deadline = time.monotonic() + START_S
+        quiet = max((source.place.node.lag_s for source in self._sources), default=0.0)
+        deadline = time.monotonic() + max(REST_S, 5 * quiet)
         while time.monotonic() < deadline:
-            got = list(self.frames(until=time.monotonic() + QUIET_S))
+            got = list(self.frames(until=time.monotonic() + quiet))
             yield from got
             if not got:
                 return
@@ -127,12 +119,7 @@ class Recorder:
     def close(self) -> None:
         """All tcpdumps have ended."""
         for source in self._sources:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(source.process.pid, signal.SIGTERM)
-            source.process.wait()
-            for stream in (source.process.stdout, source.process.stderr):
-                if stream is not None:
-                    stream.close()
+            source.dump.kill()
 
     def __enter__(self) -> Recorder:
         return self
@@ -142,30 +129,5 @@ class Recorder:
 
 
 def _start(place: Place, expression: str) -> _Source:
-    command = "exec tcpdump -n -U -s 0 --immediate-mode -w - -i %s %s"
-    process = subprocess.Popen(
-        place.node.argv(command, place.device, expression or "ip or not ip"), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
-    )  # fmt: skip
-    assert process.stdout is not None
-    return _Source(place, process, process.stdout)
-
-
-def _listening(source: _Source) -> None:
-    errors = source.process.stderr
-    assert errors is not None
-    said = b""
-    while b"listening on" not in said:
-        line = errors.readline()
-        said += line
-        if not line:
-            cause = said.decode(errors="replace").strip()
-            raise EnvctlError(f"tcpdump on {source.place.name} ended at once", cause=cause)
-
-
-def _read(source: _Source) -> list[Frame] | None:
-    data = os.read(source.out.fileno(), 1 << 16)
-    if not data:
-        return None
-    name = source.place.name
-    return [Frame(name, at, frame, words(frame)) for at, frame in source.stream.feed(data)]
+    words = ["tcpdump", "-n", "-U", "-s", "0", "--immediate-mode", "-w", "-", "-i", place.device]
+    return _Source(place, Dump(place.node, [*words, expression or "ip or not ip"]))

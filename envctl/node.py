@@ -50,9 +50,7 @@ class Completed:
 
 
 class NodeError(EnvctlError):
-    """A command failed on a node: ``completed`` has argv, exit status (negative: signal, None: no end) and
-    output.
-    """
+    """A command failed on a node: ``completed`` has argv, exit status (negative: signal) and output."""
 
     def __init__(self, completed: Completed, reason: str = "") -> None:
         self.completed = completed
@@ -75,6 +73,7 @@ class Node(ABC):
 
     name: str
     address: str
+    lag_s: float = 0.2  # how long what a command prints there may be on its way
 
     @abstractmethod
     def argv(self, command: str, *args: object) -> list[str]:
@@ -247,6 +246,8 @@ class SshNode(Node):
 
     ``proxy`` is a command that reaches ``%h:%p`` (ssh's ProxyCommand) where this machine cannot by itself.
     """
+
+    lag_s = 2.0
 
     def __init__(self, name: str, address: str, *, host: str = "", user: str = "root", port: int = 22,
                  identity: str = "", connect_timeout: int = 10, proxy: str = "") -> None:  # fmt: skip

@@ -40,8 +40,10 @@ def is_port(node: Node, config: Config) -> bool:
     return done.exit_status == 0 and done.json()[0].get("master") == config.bridge
 
 
-def migrate(node: Node, host: Node, config: Config) -> dict[str, Any]:
+def migrate(node: Node, host: Node, config: Config, *, remember: bool = True) -> dict[str, Any]:
     """Migrate one node and confirm from the LAN; answers what the node said of the migration.
+
+    ``remember`` keeps what pings saw of it, for reports.
 
     Raises MigrationError when the node refuses, or is not reached afterwards; its guard restores the uplink
     then.
@@ -62,7 +64,7 @@ def migrate(node: Node, host: Node, config: Config) -> dict[str, Any]:
     confirmed = node.run("brdhcpctl uplink confirm -o json", check=False)
     if confirmed.exit_status:
         raise MigrationError(f"{node.name}: the migration could not be confirmed", cause=_said(confirmed))
-    if watch is not None:
+    if watch is not None and remember:
         from envctl import history
 
         history.remember(config, f"migration-{node.name}", {"node": node.name, **dataclasses.asdict(watch)})

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import click
@@ -15,10 +16,11 @@ from envctl.cli.output import Format, emit, err, out, report
 from envctl.errors import EnvctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rich.console import Console, RenderableType
 
+    from envctl.providers.base import Provider
     from envctl.scenarios.story import Beat, Outcome, Symptom
 
 AT_ONCE = 4
@@ -40,7 +42,12 @@ Symptoms = Annotated[
 ]
 Prefix = Annotated[
     str,
-    typer.Option("--name", "-n", metavar="PREFIX", help="Names the labs: PREFIX-1 … PREFIX-7."),
+    typer.Option(
+        "--name",
+        "-n",
+        metavar="NAME",
+        help="Names the labs: NAME-1 … NAME-7. That of a virtual machine: the symptoms happen on it.",
+    ),
 ]
 
 
@@ -54,31 +61,60 @@ def reproduce(
     """Make the symptoms happen that brdhcp exists for, show why, prove it, then do it right. Exit code 3
     when one no longer happens.
     """
-    from envctl.scenarios.table import chosen, environment_name, perform
+    from envctl.scenarios.table import chosen, environment_name
     from envctl.show import story
 
     wanted = chosen(symptoms or ())
     _usable(environment_name(prefix, wanted[-1]))
     if step:
         _terminal()
-    _needed()
+    machine = _machine(prefix)
+    if machine is None:
+        _needed()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if step:
         for symptom in wanted:
-            _step_by_step(symptom, prefix, explain)
+            _step_by_step(symptom, _where(symptom, prefix, machine), explain)
     elif len(wanted) == 1 and output is Format.TABLE:
-        console = out()
-        _print(console, story.heading(wanted[0], console.width))
-        outcome = perform(
-            wanted[0], prefix, lambda beat: _print(console, story.beat(beat, console.width, explain=explain))
-        )
-        _print(console, story.ending(outcome))
-    elif output is Format.TABLE:
-        for symptom, outcome in _side_by_side(wanted, prefix):
-            _print(out(), story.story(symptom, outcome, out().width, explain=explain))
+        _one(wanted[0], _where(wanted[0], prefix, machine), explain)
     else:
-        data = [outcome.as_data() for _symptom, outcome in _side_by_side(wanted, prefix)]
-        emit(data, output, lambda _width: "")
+        played = _in_turn(wanted, machine) if machine else _side_by_side(wanted, prefix)
+        if output is Format.TABLE:
+            for symptom, outcome in played:
+                _print(out(), story.story(symptom, outcome, out().width, explain=explain))
+        else:
+            emit([outcome.as_data() for _symptom, outcome in played], output, lambda _width: "")
+
+
+def _machine(name: str) -> Provider | None:
+    """The virtual machine of that name, if there is one."""
+    from envctl.cli.options import config
+    from envctl.environment import provider_of
+    from envctl.providers.vagrant_ground import state_root
+
+    if not (state_root() / name / "envctl.yaml").exists():
+        return None
+    return provider_of(config(str(state_root() / name / "envctl.yaml"), name))
+
+
+def _where(symptom: Symptom, prefix: str, machine: Provider | None) -> Provider:
+    from envctl.scenarios.table import lab_of
+
+    return machine or lab_of(prefix, symptom)
+
+
+def _one(symptom: Symptom, provider: Provider, explain: bool) -> None:
+    """One symptom, each beat as it happens."""
+    from envctl.scenarios.table import perform
+    from envctl.show import story
+
+    console = out()
+    _print(console, story.heading(symptom, console.width))
+
+    def tell(beat: Beat) -> None:
+        _print(console, story.beat(beat, console.width, explain=explain))
+
+    _print(console, story.ending(perform(symptom, provider, tell)))
 
 
 def _print(console: Console, *texts: RenderableType) -> None:
@@ -113,10 +149,8 @@ def _needed() -> None:
     doctor.require([dataclasses.replace(one, level="error" if one.level != "ok" else "ok") for one in found])
 
 
-def _step_by_step(symptom: Symptom, prefix: str, explain: bool) -> None:
-    """One symptom with a key between two beats. Raises UsageError without a terminal, and when one wants no
-    more.
-    """
+def _step_by_step(symptom: Symptom, provider: Provider, explain: bool) -> None:
+    """One symptom with a key between two beats."""
     from envctl.scenarios.table import perform
     from envctl.show import story
 
@@ -129,7 +163,7 @@ def _step_by_step(symptom: Symptom, prefix: str, explain: bool) -> None:
         click.getchar()
         err().print(" " * 60, end="\r")
 
-    _print(console, story.ending(perform(symptom, prefix, tell)), "")
+    _print(console, story.ending(perform(symptom, provider, tell)), "")
 
 
 def _terminal() -> None:
@@ -139,27 +173,26 @@ def _terminal() -> None:
         raise UsageError("--step waits for a key, and there is no terminal", hint="Leave --step out.")
 
 
+def _in_turn(wanted: Sequence[Symptom], provider: Provider) -> Iterator[tuple[Symptom, Outcome]]:
+    """One after the other on the same machine. Raises StoryError after the last."""
+    from envctl.scenarios.table import perform
+
+    yield from _told((symptom, partial(perform, symptom, provider)) for symptom in wanted)
+
+
 def _side_by_side(wanted: Sequence[Symptom], prefix: str) -> Iterator[tuple[Symptom, Outcome]]:
     """Each symptom as soon as it and those before it have ended; most of their time is waiting.
 
-    Raises the first error after all have ended; an interruption removes the labs and with them what runs
-    there.
+    Raises StoryError after all have ended; an interruption removes the labs and with them what runs there.
     """
-    from envctl.scenarios.table import environment_name, perform
+    from envctl.scenarios.table import environment_name, lab_of, perform
 
     pool = ThreadPoolExecutor(max_workers=AT_ONCE)
-    failures: list[EnvctlError] = []
     try:
-        running = [pool.submit(perform, symptom, prefix) for symptom in wanted]
-        for symptom, future in zip(wanted, running, strict=True):
-            try:
-                with _waiting(symptom):
-                    outcome = future.result()
-            except EnvctlError as error:
-                failures.append(error)
-                report(error, as_json=False)
-            else:
-                yield symptom, outcome
+        running = [(symptom, pool.submit(perform, symptom, lab_of(prefix, symptom))) for symptom in wanted]
+        yield from _told((symptom, future.result) for symptom, future in running)
+    except StoryError:
+        raise
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for symptom in wanted:
@@ -167,8 +200,26 @@ def _side_by_side(wanted: Sequence[Symptom], prefix: str) -> Iterator[tuple[Symp
         raise
     finally:
         pool.shutdown()
+
+
+def _told(
+    plays: Iterable[tuple[Symptom, Callable[[], Outcome]]],
+) -> Iterator[tuple[Symptom, Outcome]]:
+    """The outcomes; an error is said at once, and all of them at the end as StoryError."""
+    failures: list[EnvctlError] = []
+    total = 0
+    for symptom, outcome_of in plays:
+        total += 1
+        try:
+            with _waiting(symptom):
+                outcome = outcome_of()
+        except EnvctlError as error:
+            failures.append(error)
+            report(error, as_json=False)
+        else:
+            yield symptom, outcome
     if failures:
-        names = f"{len(failures)} of {len(wanted)} symptoms did not go as told"
+        names = f"{len(failures)} of {total} symptoms did not go as told"
         raise StoryError(names, cause="\n".join(error.what for error in failures))
 
 

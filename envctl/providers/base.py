@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from envctl.config import Config
 from envctl.errors import EnvctlError
 from envctl.node import Completed, Node
+
+if TYPE_CHECKING:
+    from envctl.providers.scene import Scene
 
 
 class ProviderError(EnvctlError):
@@ -152,6 +156,9 @@ class Provider(ABC):
     def host(self) -> Node:
         """The workstation on the LAN: where kubectl would run."""
 
+    host_interface = "eth0"
+    """The workstation's own interface on the LAN."""
+
     @abstractmethod
     def apiserver(self) -> Apiserver:
         """What is expected to answer at the apiserver's address, and with which certificate."""
@@ -195,10 +202,14 @@ class Provider(ABC):
         """Every pod of the environment."""
 
     @abstractmethod
+    def pod_node(self, name: str) -> Node:
+        """A pod's network as something to run commands in; ProviderError when there is none of that name."""
+
     def pod_exec(
         self, name: str, command: str, *args: object, check: bool = True, timeout: float = 30
     ) -> Completed:
         """Run a shell command in a pod; quoting and errors as in Node.run."""
+        return self.pod_node(name).run(command, *args, check=check, timeout=timeout)
 
     @abstractmethod
     def pod_rm(self, name: str) -> None:
@@ -207,3 +218,9 @@ class Provider(ABC):
     @abstractmethod
     def logs(self, directory: Path) -> list[Path]:
         """Copy every log of the environment below ``directory`` and answer the files."""
+
+    @abstractmethod
+    def scene(self) -> AbstractContextManager[Scene]:
+        """A place to play a symptom of the note in; afterwards the environment is as it was, or there is none
+        if there was none.
+        """

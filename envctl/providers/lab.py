@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from envctl.config import Config
-from envctl.node import Completed, NamespaceNode, Node
+from envctl.node import NamespaceNode, Node
 from envctl.providers import lab_build, lab_machines, lab_network, lab_plugin, pods
 from envctl.providers.base import Action, Apiserver, Finding, Pod, Provider, ProviderError, ServerLease
 from envctl.providers.lab_check import findings
+from envctl.providers.lab_scene import lab_scene
+from envctl.providers.scene import Scene
 
 
 class Lab(Provider):
@@ -117,13 +120,7 @@ class Lab(Provider):
         return pods.listed(self.env, self.nodes())
 
     def pod_node(self, name: str) -> NamespaceNode:
-        """The pod as something to run commands in."""
         return pods.inside(self.env, pods.find(self.nodes(), name), name)
-
-    def pod_exec(
-        self, name: str, command: str, *args: object, check: bool = True, timeout: float = 30
-    ) -> Completed:
-        return self.pod_node(name).run(command, *args, check=check, timeout=timeout)
 
     def pod_rm(self, name: str) -> None:
         pods.remove(self.env, pods.find(self.nodes(), name), name)
@@ -137,6 +134,9 @@ class Lab(Provider):
             shutil.copyfile(path, target)
             copied.append(target)
         return copied
+
+    def scene(self) -> AbstractContextManager[Scene]:
+        return lab_scene(self)
 
 
 def _own(node: Node) -> NamespaceNode:

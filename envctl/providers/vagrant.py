@@ -11,11 +11,13 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from envctl.box.cache import default_root
 from envctl.config import Config
 from envctl.configfile import dump
+from envctl.inside import NetnsNode
 from envctl.node import Completed, NamespaceNode, Node, NodeError, SshNode
 from envctl.providers import vagrant_check, vagrant_ground, vagrant_logs, vagrant_settings
 from envctl.providers.base import (
@@ -28,6 +30,7 @@ from envctl.providers.base import (
     ServerLease,
 )
 from envctl.providers.lab_network import INTERNET, INTERNET_NAME
+from envctl.providers.scene import Scene
 from envctl.providers.vagrant_cluster import Cluster
 from envctl.providers.vagrant_driver import Driver
 from envctl.providers.vagrant_ground import Ground
@@ -141,6 +144,8 @@ class Virtual(Provider):
         return self.state.is_dir()
 
     # Who is there.
+
+    host_interface = vagrant_settings.BRIDGE
 
     def _virsh(self, *words: str, check: bool = True) -> str:
         return self._ground().run("virsh", "--connect", "qemu:///system", *words, check=check).strip()
@@ -313,14 +318,11 @@ class Virtual(Provider):
             return ()
         return self.cluster().pods()
 
-    def pod_exec(
-        self, name: str, command: str, *args: object, check: bool = True, timeout: float = 30
-    ) -> Completed:
+    def pod_node(self, name: str) -> NetnsNode:
         pod = self.cluster().pod(name)
-        line = command if not args else _quoted(command, args)
-        return self.master().run(
-            "nsenter --net=%s -- sh -c %s", pod.netns, line, check=check, timeout=timeout
-        )
+        if not pod.netns:
+            raise ProviderError(f"pod {name} does not run on {pod.node}")
+        return NetnsNode(name, pod.address, self.master(), pod.netns)
 
     def pod_rm(self, name: str) -> None:
         self.cluster().remove(name)
@@ -330,8 +332,7 @@ class Virtual(Provider):
     def logs(self, directory: Path) -> list[Path]:
         return vagrant_logs.collect(self.master(), self.state, directory)
 
+    def scene(self) -> AbstractContextManager[Scene]:
+        from envctl.providers.vagrant_scene import machine_scene
 
-def _quoted(command: str, args: Sequence[object]) -> str:
-    from envctl.node import quoted
-
-    return quoted(command, args)
+        return machine_scene(self, self._ground())

@@ -40,6 +40,7 @@ def play(stage: Stage) -> Iterator[Beat]:
         facts={"after": strict.answered, "requests_on_bridge": arrived},
     )
     stage.reverse_path_filter(0)
+    stage.remember_neighbours()
     warm = stage.probe()
     stage.forget_neighbours()
     with taps(stage.node, (stage.bridge, stage.nic), "arp") as asked:

@@ -8,8 +8,6 @@ from envctl.environment import fingerprint, served_certificate
 from envctl.scenarios.stage import Stage
 from envctl.scenarios.story import Beat, Shown
 
-CONNECT = 'import socket; socket.create_connection(("{address}", {port}), 10)'
-
 
 def play(stage: Stage) -> Iterator[Beat]:
     address, port = stage.node.address, stage.config.apiserver.port
@@ -19,7 +17,7 @@ def play(stage: Stage) -> Iterator[Beat]:
     stage.reverse_path_filter(1)
     stage.forget_neighbours()
     yield Beat("make", f"ip link set {stage.nic} master {stage.bridge}; then a client, from the workstation")
-    said = stage.type("python3 -c %s", CONNECT.format(address=address, port=port), on=stage.host)
+    said = stage.type(stage.scene.question(), on=stage.host)
     error = said.output.splitlines()[-1] if said.output else ""
     local = stage.node.run("ss -Hltn sport = :%s", port).stdout.strip()
     yield Beat(
@@ -35,7 +33,7 @@ def play(stage: Stage) -> Iterator[Beat]:
         " host. Kubernetes has not begun to be involved.",
         facts={"error": error, "listening": bool(local), "certificate": before},
     )
-    stage.happens("No route to host" in error, "the client gets no route to host", error)
+    stage.happens("no route to host" in error.lower(), "the client gets no route to host", error)
     stage.happens(local, "the server still listens meanwhile", "nothing listens")
     yield Beat("proof", "no route to host, while the server listens as before")
     yield from _with_brdhcp(stage, before)

@@ -11,7 +11,6 @@ from envctl.scenarios.story import Beat
 
 DISCOVER = "udp dst port 67 and udp[248:2] = 0x3501 and udp[250] = 1"
 """BPF: the first DHCP option is 53 (message type), one octet long, and says DHCPDISCOVER."""
-WITHIN_S = 10.0
 
 
 def play(stage: Stage) -> Iterator[Beat]:
@@ -21,7 +20,7 @@ def play(stage: Stage) -> Iterator[Beat]:
         "make", f"{stage.bridge} as the reference bridge plugin makes it; tcpdump on it and on {stage.nic}"
     )
     with taps(stage.node, (stage.bridge, stage.nic), DISCOVER) as seen, stage.adding():
-        arrived = seen[stage.bridge].wait_for("Request from", WITHIN_S)
+        arrived = seen[stage.bridge].wait_for("Request from", stage.patience.wait_s)
     on_bridge, on_nic = (seen[device].count("Request from") for device in (stage.bridge, stage.nic))
     yield Beat(
         "see",

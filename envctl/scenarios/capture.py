@@ -3,64 +3,43 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
-import signal
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from envctl.errors import EnvctlError
-from envctl.node import NamespaceNode
+from envctl.node import Node
 from envctl.scenarios.story import Shown
+from envctl.tcpdump import Dump
 
-QUIET_S = 0.15
-"""How long all interfaces must be silent before what was seen is taken for complete."""
 LIMIT_S = 3.0
+"""How long interfaces that are never silent are read at the end; longer where the node is far."""
 
 
 class Tap:
-    """One tcpdump on one interface, from the moment that it listens until :meth:`stop`."""
+    """What tcpdump prints of one interface, from the moment that it listens until :meth:`stop`."""
 
-    def __init__(self, node: NamespaceNode, device: str, expression: str) -> None:
+    def __init__(self, node: Node, device: str, expression: str) -> None:
         self.node, self.device, self._part = node, device, b""
         self.words = ["tcpdump", "-n", "-t", "-i", device, expression]
         self.lines: list[str] = []
-        self._process = subprocess.Popen(
-            node.enter(*self.words, "-l", "--immediate-mode"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, process_group=0,
-        )  # fmt: skip
-        assert self._process.stdout is not None and self._process.stderr is not None
-        self.out, errors = self._process.stdout.fileno(), self._process.stderr
-        said = b""
-        while b"listening on" not in said:
-            line = errors.readline()
-            said += line
-            if not line:
-                self.stop()
-                raise EnvctlError(
-                    f"{node.name}: tcpdump on {device} ended at once",
-                    cause=said.decode(errors="replace").strip(),
-                )
+        self._dump = Dump(node, [*self.words, "-l", "--immediate-mode"])
+        self.out = self._dump.out
+        self._dump.wait_until_it_listens()
 
     def read(self) -> bool:
         """Take what tcpdump has printed meanwhile (waits for something); False at its end."""
-        data = os.read(self.out, 65536)
+        data = self._dump.read()
+        self._take(data)
+        return bool(data)
+
+    def _take(self, data: bytes) -> None:
         *whole, self._part = (self._part + data).split(b"\n")
         self.lines += [line.decode(errors="replace") for line in whole]
-        return bool(data)
 
     def stop(self) -> None:
         """The process has ended; what it had seen is in ``lines``."""
-        if self._process.poll() is None:
-            # nsenter -p is the parent of tcpdump: the signal is for both.
-            os.killpg(self._process.pid, signal.SIGTERM)
-            while self.read():
-                pass
-        self._process.wait()
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream is not None:
-                stream.close()
+        for data in self._dump.end():
+            self._take(data)
 
     def wait_for(self, word: str, within: float) -> bool:
         """Whether a frame whose line has ``word`` comes by within that many seconds."""
@@ -85,7 +64,7 @@ class Tap:
 
 
 @contextlib.contextmanager
-def taps(node: NamespaceNode, devices: Sequence[str], expression: str) -> Iterator[dict[str, Tap]]:
+def taps(node: Node, devices: Sequence[str], expression: str) -> Iterator[dict[str, Tap]]:
     """Captures on these interfaces, by name; at the end they have seen what was on its way, and stop."""
     made: dict[str, Tap] = {}
     try:
@@ -101,9 +80,10 @@ def taps(node: NamespaceNode, devices: Sequence[str], expression: str) -> Iterat
 def _drain(made: Iterable[Tap]) -> None:
     """Read until all interfaces have been silent for a moment."""
     listening = {tap.out: tap for tap in made}
-    deadline = time.monotonic() + LIMIT_S
+    quiet = max(tap.node.lag_s for tap in listening.values())
+    deadline = time.monotonic() + max(LIMIT_S, 3 * quiet)
     while listening and time.monotonic() < deadline:
-        ready, _, _ = select.select(list(listening), [], [], QUIET_S)
+        ready, _, _ = select.select(list(listening), [], [], quiet)
         if not ready:
             return
         for out in ready:

@@ -28,10 +28,10 @@ def play(stage: Stage) -> Iterator[Beat]:
         packets=(stage.type("bridge link show"), stage.type("ip route")),
         facts={"sent": watch.sent, "lost": watch.lost, "longest_gap_s": round(watch.longest_gap_s, 4)},
     )
-    books = {lease.address for lease in stage.lab.server_leases()}
+    books = stage.new_leases()
     for pod, attempt in attempts.items():
         stage.better(attempt.address in books, f"{pod} has an address of the LAN's own server", attempt)
-        stage.host.run("ping -n -c 1 -w 3 %s", attempt.address)
+        stage.host.run("ping -n -c 1 -w 10 %s", attempt.address)
     addresses = {pod: attempt.address for pod, attempt in attempts.items()}
     yield Beat(
         "see",

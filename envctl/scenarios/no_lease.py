@@ -16,7 +16,7 @@ def play(stage: Stage) -> Iterator[Beat]:
     yield Beat(
         "make",
         f"{stage.bridge} with the reference plugins bridge and dhcp; a pod is added",
-        packets=(stage.type("cat /etc/cni/net.d/10-mycninet.conf"),),
+        packets=(stage.type("cat %s", stage.netconf),),
         why="The network configuration of the note. Nothing but pods will ever be plugged into this bridge.",
     )
     attempt = stage.add()
@@ -29,7 +29,7 @@ def play(stage: Stage) -> Iterator[Beat]:
             Shown("master", f"cat {DAEMON_LOG}", "\n".join(log)),
             stage.type("ip -br link show master %s; ls /sys/class/net/%s/brif", stage.bridge, stage.bridge),
         ),
-        why=PATIENCE
+        why=PATIENCE.format(daemon=stage.patience.daemon)
         + " Versions before 0.8 said resource temporarily unavailable where this one says that no DHCP"
         " packet was received.",
         facts={"add_error": attempt.error, "add_seconds": round(attempt.seconds, 2), "daemon_log": log},
@@ -37,7 +37,7 @@ def play(stage: Stage) -> Iterator[Beat]:
     stage.happens(not attempt.address, "a pod without uplink gets no address", f"it got {attempt.address}")
     waited = [line for line in log if "no DHCP packet received" in line or "temporarily unavailable" in line]
     stage.happens(waited, "the daemon's log says that it waited in vain", "\n".join(log))
-    books = stage.lab.server_leases()
+    books = stage.new_leases()
     stage.happens(not books, "the DHCP server never hears of the pod", books)
     yield Beat("proof", "no address; the daemon waited in vain; the DHCP server never heard of the pod")
     yield from _with_brdhcp(stage)

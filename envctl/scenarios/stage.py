@@ -1,8 +1,8 @@
-"""The stage of a symptom: a lab of its own with one node, the reference plugins or brdhcp on it, and probes.
+"""The stage of a symptom: a node that was never migrated, the reference plugins or brdhcp on it, and probes.
 
 The reference plugins are those of the package containernetworking-plugins, as the note used them. Their DHCP
 daemon is given little patience here, since it spends it in full: ``PATIENCE`` says how much, and how much it
-has by itself.
+has by itself. Where all of it is, is a provider's matter (:mod:`envctl.providers.scene`).
 """
 
 from __future__ import annotations
@@ -17,22 +17,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from envctl import cni, uplink
-from envctl.config import Config
 from envctl.errors import EnvctlError
-from envctl.node import NamespaceNode
-from envctl.providers import lab_plugin
-from envctl.providers.lab import Lab
+from envctl.node import Node
+from envctl.providers.base import Provider
+from envctl.providers.scene import Scene
 from envctl.scenarios.story import NoLongerHappensError, NotBetterError, Shown
 
-DAEMON = "/opt/cni/bin/dhcp daemon -timeout 100ms -resendmax 1s"
 DAEMON_LOG = "/run/cni/dhcp.log"
 DAEMON_SOCKET = "/run/cni/dhcp.sock"
-PATIENCE = (
-    "The daemon was started with -timeout 100ms -resendmax 1s; by itself (10 s and 62 s) it goes on for some 200 s"
-    " before it says so."
-)
+PATIENCE = "The daemon was started with {daemon}; by itself (10 s and 62 s) it goes on for some 200 s before saying so."
 POD = "web"
-WAIT_S = 10.0
+PING = "ping -n -c %s -i 0.05 -W %s %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +56,19 @@ class Probe:
 class Stage:
     """What a play acts on. ``node`` is the master, ``host`` the workstation on the LAN."""
 
-    def __init__(self, lab: Lab, symptom: str) -> None:
-        self.lab, self.symptom = lab, symptom
-        self.config = lab.config
-        self.bridge, self.nic = lab.config.bridge, lab.config.uplink.interface
-        self.gateway = str(lab.config.network.gateway)
-        self.node, self.host = lab.machine("master"), lab.host()
+    def __init__(self, scene: Scene, symptom: str) -> None:
+        self.scene, self.symptom = scene, symptom
+        self.config, self.patience, self.host = scene.config, scene.patience, scene.host
+        self.bridge, self.nic = self.config.bridge, self.config.uplink.interface
+        self.gateway = str(self.config.network.gateway)
+        self.netconf = f"{scene.conf_dir}/10-{self.config.plugin.network}.conf"
+        self._known = {lease.mac for lease in scene.leases()}
+        self._adding: list[threading.Thread] = []
+
+    @property
+    def node(self) -> Node:
+        """The node, by the way on which it is reached now."""
+        return self.scene.node
 
     def happens(self, true: object, expected: str, seen: object) -> None:
         """The proof of a symptom. Raises NoLongerHappensError."""
@@ -78,9 +80,7 @@ class Stage:
         if not true:
             raise NotBetterError(self.symptom, expected, str(seen).strip() or "nothing")
 
-    def type(
-        self, command: str, *args: object, on: NamespaceNode | None = None, timeout: float = 30
-    ) -> Shown:
+    def type(self, command: str, *args: object, on: Node | None = None, timeout: float = 60) -> Shown:
         """Run a command and keep it with what it printed, whatever its exit status."""
         where = on or self.node
         done = where.run(command, *args, check=False, timeout=timeout)
@@ -92,56 +92,62 @@ class Stage:
 
     def enslave(self) -> None:
         """What the note typed: a bridge, and the NIC into it, with the address left where it is."""
-        self.do(f"link add {self.bridge} type bridge", f"link set {self.bridge} up")
-        self.do(f"link set {self.nic} master {self.bridge}")
+        self.scene.enslave()
 
     def afresh(self) -> None:
         """The node as it starts: nothing of what was done to it is there any more."""
-        self.node.remove(lab_plugin.netconf_path(self.config))
-        self.node = self.lab.reboot(self.node)
+        self.scene.afresh()
+        for thread in self._adding:
+            thread.join(self.patience.wait_s)
 
     def reference(self, **keys: Any) -> None:
         """The reference bridge and dhcp plugins are the node's network, and their daemon listens."""
-        conf = {"cniVersion": "0.3.1", "name": "mycninet", "type": "bridge", "bridge": self.bridge}
-        lab_plugin.install_files(self.node)
+        network = self.config.plugin.network
+        conf = {"cniVersion": "0.3.1", "name": network, "type": "bridge", "bridge": self.bridge}
+        self.scene.install()
         self._network({**conf, **keys, "ipam": {"type": "dhcp"}})
         self.node.run("mkdir -p /run/cni")
-        self.node.spawn(DAEMON, log=DAEMON_LOG)
+        self.node.spawn(f"{self.scene.plugins}/dhcp daemon {self.patience.daemon}", log=DAEMON_LOG)
         self.wait(
-            lambda: self.node.outside(DAEMON_SOCKET).exists(),
+            lambda: not self.node.run("test -S %s", DAEMON_SOCKET, check=False).exit_status,
             "the dhcp daemon of the reference plugins listens",
         )
 
     def brdhcp(self, *, start: bool = True, acquire_s: float = 10, **keys: Any) -> None:
         """brdhcp is the node's network, with the same bridge."""
-        lab_plugin.install_files(self.node)
+        self.scene.install()
         conf = {**self.config.netconf(), **keys, "ipam": {"type": "dhcp", "acquireTimeout": acquire_s}}
         self._network(conf)
         if start:
-            self.lab.start_agent(self.node)
+            self.scene.start_agent()
 
     def _network(self, conf: dict[str, Any]) -> None:
-        self.node.put(lab_plugin.netconf_path(self.config), (json.dumps(conf, indent=2) + "\n").encode())
+        self.node.put(self.netconf, (json.dumps(conf, indent=2) + "\n").encode())
+
+    def new_leases(self) -> list[str]:
+        """The addresses in the DHCP server's books that were not there at the beginning."""
+        return [lease.address for lease in self.scene.leases() if lease.mac not in self._known]
 
     def add(self, pod: str = POD) -> Attempt:
         """Add a pod and say how it went."""
         start = time.monotonic()
         try:
-            made = self.lab.pod_add(self.node, pod)
+            made = self.scene.pod_add(pod)
         except cni.PluginError as error:
             return Attempt(time.monotonic() - start, "", error.code, error.msg, error.details)
         return Attempt(time.monotonic() - start, made.address, 0, "")
 
     @contextlib.contextmanager
     def adding(self, pod: str = POD) -> Iterator[None]:
-        """An ADD that is under way meanwhile; not waited for (it ends with the lab at the latest)."""
+        """An ADD that is under way meanwhile; it ends with :meth:`afresh` at the latest."""
         thread = threading.Thread(target=self._add_quietly, args=(pod,), daemon=True)
+        self._adding.append(thread)
         thread.start()
         yield
 
     def _add_quietly(self, pod: str) -> None:
         with contextlib.suppress(EnvctlError, OSError):
-            self.lab.pod_add(self.node, pod)
+            self.scene.pod_add(pod)
 
     def daemon_log(self) -> list[str]:
         """What the reference daemon said, without dates and container ids."""
@@ -151,52 +157,55 @@ class Stage:
 
     def probe(self, count: int = 3) -> Probe:
         """Pings from the workstation to the node's address."""
-        shown = self.type("ping -n -c %s -i 0.05 -W 0.3 %s", count, self.node.address, on=self.host)
+        shown = self.type(PING, count, f"{self.patience.ping_s:g}", self.node.address, on=self.host)
         found = re.search(r"(\d+) packets transmitted, (\d+) received", shown.output)
         if found is None:
             raise EnvctlError("ping did not say what it saw", cause=shown.output)
         lines = [line for line in shown.output.splitlines() if "packets transmitted" in line]
         return Probe(int(found[1]), int(found[2]), Shown(shown.where, shown.command, "\n".join(lines)))
 
+    def remember_neighbours(self) -> None:
+        """Workstation and node know each other's MAC, as two machines do that have just talked."""
+        nic = self.node.run("cat %s", f"/sys/class/net/{self.nic}/address").stdout.strip()
+        found = self.host.run("ip -j link show dev eth0").json()
+        known = "ip neigh replace %s lladdr %s dev %s nud reachable"
+        self.host.run(known, self.node.address, nic, "eth0")
+        self.node.run(known, self.host.address, found[0]["address"], self.nic)
+
     def forget_neighbours(self) -> None:
         """Empty the ARP tables of workstation and node, which a quiet minute does by itself."""
-        for machine in (self.host, self.node):
-            machine.run("ip neigh flush nud all dev %s", self.nic if machine is self.node else "eth0")
+        self.host.run("ip -4 neigh flush nud all dev eth0")
+        self.node.run("ip -4 neigh flush nud all dev %s", self.nic)
 
     def neighbour(self, address: str) -> str:
         """The MAC that the workstation has for an address, or ``""``."""
         found = self.host.run("ip -j neigh show %s dev eth0", address).json()
         return str(found[0].get("lladdr", "")) if found else ""
 
-    def mac(self, device: str, on: NamespaceNode | None = None) -> str:
-        """The MAC of an interface."""
-        return (on or self.node).outside(f"/sys/class/net/{device}/address").read_text().strip()
-
     def reverse_path_filter(self, value: int) -> None:
         """Set rp_filter on the node for all interfaces; 1 is what CentOS 7 starts with."""
-        for scope in ("all", "default", self.nic, self.bridge):
-            self.node.run("sysctl -qw %s", f"net.ipv4.conf.{scope}.rp_filter={value}")
+        scopes = "all", "default", self.nic, self.bridge
+        self.node.run(
+            "sysctl -qw " + " ".join(f"net.ipv4.conf.{scope}.rp_filter={value}" for scope in scopes)
+        )
 
     def migrate(self) -> dict[str, Any]:
         """The uplink migration, confirmed from the workstation."""
-        return uplink.migrate(self.node, self.host, self.config)
+        return uplink.migrate(self.node, self.host, self.config, remember=False)
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
-        """Until the condition is true. Raises EnvctlError after ``WAIT_S`` seconds."""
-        deadline = time.monotonic() + WAIT_S
+        """Until the condition is true. Raises EnvctlError when the scene's patience is at its end."""
+        deadline = time.monotonic() + self.patience.wait_s
         while not condition():
             if time.monotonic() > deadline:
-                raise EnvctlError(f"{self.symptom}: it did not come true within {WAIT_S:g} s that {what}")
+                raise EnvctlError(
+                    f"{self.symptom}: it did not come true within {self.patience.wait_s:g} s that {what}"
+                )
             time.sleep(0.005)
 
 
 @contextlib.contextmanager
-def stage(name: str, symptom: str) -> Iterator[Stage]:
-    """A lab of that name for one symptom; what an interrupted run left of it is removed first, all of it at the end."""
-    lab = Lab(Config.model_validate({"name": name, "nodes": {"workers": 0}}))
-    lab.destroy()
-    try:
-        lab.create()
-        yield Stage(lab, symptom)
-    finally:
-        lab.destroy()
+def stage(provider: Provider, symptom: str) -> Iterator[Stage]:
+    """A stage for one symptom; everything is as it was at the end."""
+    with provider.scene() as scene:
+        yield Stage(scene, symptom)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from envctl.config import Config
 from envctl.errors import UsageError
+from envctl.providers.base import Provider
+from envctl.providers.lab import Lab
 from envctl.scenarios import (
     address_lost,
     apiserver_gone,
@@ -73,14 +76,22 @@ def environment_name(prefix: str, symptom: Symptom) -> str:
     return f"{prefix}-{SYMPTOMS.index(symptom) + 1}"
 
 
-def perform(symptom: Symptom, prefix: str, tell: Callable[[Beat], None] = lambda _beat: None) -> Outcome:
-    """Play one symptom from an empty lab to an empty machine; ``tell`` hears each beat as it happens.
+def lab_of(prefix: str, symptom: Symptom) -> Provider:
+    """The lab that a symptom is played in where there is no environment for it; making it touches nothing."""
+    return Lab(Config.model_validate({"name": environment_name(prefix, symptom), "nodes": {"workers": 0}}))
 
-    Raises NoLongerHappensError, NotBetterError, or what a provider or a node raises; the lab is removed in any case.
+
+def perform(
+    symptom: Symptom, provider: Provider, tell: Callable[[Beat], None] = lambda _beat: None
+) -> Outcome:
+    """Play one symptom where the provider says; ``tell`` hears each beat as it happens.
+
+    Raises NoLongerHappensError, NotBetterError, or what a provider or a node raises; everything is as before in any
+    case.
     """
     start = time.monotonic()
     beats: list[Beat] = []
-    with stage(environment_name(prefix, symptom), symptom.id) as on:
+    with stage(provider, symptom.id) as on:
         for beat in symptom.play(on):
             beats.append(beat)
             tell(beat)

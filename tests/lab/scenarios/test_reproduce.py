@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from envctl.scenarios.story import Outcome
-from envctl.scenarios.table import SYMPTOMS, environment_name, perform
+from envctl.scenarios.table import SYMPTOMS, environment_name, lab_of, perform
 from tests.lab.envctl_lab.labs import fresh_name, removed_at_the_end, traces
 
 Played = dict[str, Future[Outcome]]
@@ -32,7 +32,7 @@ def played() -> Iterator[Played]:
 def _play(index: int, prefix: str) -> Outcome:
     name = environment_name(prefix, SYMPTOMS[index])
     with removed_at_the_end(name):
-        outcome = perform(SYMPTOMS[index], prefix)
+        outcome = perform(SYMPTOMS[index], lab_of(prefix, SYMPTOMS[index]))
         assert traces(name) == []
     return outcome
 

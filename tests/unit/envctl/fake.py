@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from envctl.config import Config
 from envctl.errors import EnvctlError
 from envctl.node import Completed, Node, quoted
 from envctl.providers.base import Action, Apiserver, Finding, Pod, Provider, ServerLease
+from envctl.providers.scene import Scene
 
 
 class FakeNode(Node):
@@ -124,9 +126,7 @@ class FakeProvider(Provider):
     def pod_list(self) -> tuple[Pod, ...]:
         return tuple(self.pods.values())
 
-    def pod_exec(
-        self, name: str, command: str, *args: object, check: bool = True, timeout: float = 30
-    ) -> Completed:
+    def pod_node(self, name: str) -> Node:
         raise NotImplementedError
 
     def pod_rm(self, name: str) -> None:
@@ -135,3 +135,6 @@ class FakeProvider(Provider):
 
     def logs(self, directory: Path) -> list[Path]:
         return []
+
+    def scene(self) -> AbstractContextManager[Scene]:
+        raise NotImplementedError

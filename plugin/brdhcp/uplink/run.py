@@ -147,6 +147,10 @@ def _back(kernel: Kernel, state_dir: Path, why: str) -> None:
     journal = state.journal(state_dir)
     journal.write({"state": "rolling-back", "why": why})
     problems: list[str] = []
+    # A boot with the files of a confirmed migration gave the bridge a client of its own: it would ask for ever.
+    asking = clients.find(migration.bridge)
+    if asking is not None:
+        clients.stop(asking.pid, asking.started)
     try:
         persist.restore(migration.files)
     except CniError as error:

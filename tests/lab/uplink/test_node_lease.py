@@ -95,3 +95,16 @@ def test_the_nodes_lease_outlives_its_expiry_on_the_bridge_and_dhclient_is_back_
     record = f"{STATE}/uplink/node-lease.json"
     assert lan.node.run(f"test -e {record}", check=False).returncode
     lan.host.run("ping -c 1 -W 1 172.16.91.10")
+
+
+def test_a_rollback_ends_the_client_that_a_boot_gave_to_the_bridge(lan: Lan) -> None:
+    """After a reboot the bridge's own dhclient keeps the address, by the files that were written at confirm."""
+    uplink(lan, "migrate --confirm-within 60 --persist none")
+    uplink(lan, "confirm")
+    lan.node.run("dhclient -4 -v -lf /run/mybr0.leases -pf /run/dhclient.mybr0.pid mybr0")
+    uplink(lan, "rollback")
+    said = lan.node.run("pgrep -a -x -r S dhclient").stdout
+    assert "eth0" in said and "mybr0" not in said
+    uplink(lan, "migrate --confirm-within 60 --persist none")
+    uplink(lan, "confirm")
+    lan.host.run("ping -c 1 -W 1 172.16.91.10")

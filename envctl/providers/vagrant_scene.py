@@ -96,6 +96,8 @@ class MachineScene(Scene):
         self._do("enslave")
 
     def afresh(self) -> None:
+        if self._rescue and not self._answers(self._rescue):  # the guest has undone it by itself
+            self._rescue = None
         runtime = self._runtime()
         with contextlib.suppress(EnvctlError):
             network = cni.load(self.node, self.conf_dir)
@@ -134,6 +136,13 @@ class MachineScene(Scene):
             return not self.node.run(look, f"{FOLDER}/done", unit, check=False).exit_status
         except EnvctlError:
             self.node.close()
+            return False
+
+    def _answers(self, node: SshNode) -> bool:
+        try:
+            return not node.run("true").exit_status
+        except EnvctlError:
+            node.close()
             return False
 
     def _by_ipv6(self) -> SshNode:

@@ -172,9 +172,10 @@ class Stage:
         self.host.run(known, self.node.address, nic, "eth0")
         self.node.run(known, self.host.address, found[0]["address"], self.nic)
 
-    def forget_neighbours(self) -> None:
-        """Empty the ARP tables of workstation and node, which a quiet minute does by itself."""
-        self.host.run("ip -4 neigh flush nud all dev eth0")
+    def forget_neighbours(self, *, host: bool = True) -> None:
+        """Empty the ARP tables of node and workstation, which a quiet minute does by itself."""
+        if host:
+            self.host.run("ip -4 neigh flush nud all dev eth0")
         self.node.run("ip -4 neigh flush nud all dev %s", self.nic)
 
     def neighbour(self, address: str) -> str:

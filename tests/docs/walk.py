@@ -3,18 +3,27 @@
 A ``console`` block holds commands after the prompt ``# `` and below each the output that the page promises:
 all of it, in order. ``…`` stands for anything within a line, a line that is only ``…`` for any lines, also
 none, and a run of spaces for another one (columns move with what is in them). A block with ``title="NAME"``
-is a file that the reader writes first.
+is a file that the reader writes first. Commands of a ``console online`` block need the internet: they are not run,
+but :func:`understood` by the program that they are for.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import typer
+
+from envctl.cli.app import app
+from tests.unit.test_linters import ROOT
 
 PROMPT = "# "
 ANY = "…"
@@ -39,6 +48,7 @@ class Command:
     line: int
     words: str
     output: str
+    online: bool = False
 
 
 Step = File | Command
@@ -50,22 +60,22 @@ def steps(markdown: str) -> Iterator[Step]:
         line = markdown.count("\n", 0, fence.start()) + 2
         title = TITLE.search(fence["options"])
         if fence["kind"] == "console":
-            yield from _commands(fence["body"], line)
+            yield from _commands(fence["body"], line, "online" in fence["options"].split())
         elif title is not None:
             yield File(line, title[1], fence["body"])
 
 
-def _commands(body: str, first: int) -> Iterator[Command]:
+def _commands(body: str, first: int, online: bool) -> Iterator[Command]:
     words, at, promised = "", first, list[str]()
     for number, line in enumerate(body.splitlines(), first):
         if line.startswith(PROMPT):
             if words:
-                yield Command(at, words, "\n".join(promised))
+                yield Command(at, words, "\n".join(promised), online)
             words, at, promised = line.removeprefix(PROMPT), number, []
         else:
             promised.append(line)
     if words:
-        yield Command(at, words, "\n".join(promised))
+        yield Command(at, words, "\n".join(promised), online)
 
 
 def pattern(promised: str) -> re.Pattern[str]:
@@ -86,8 +96,42 @@ def plain(printed: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def walk(page: Path, where: Path, environment: str) -> int:
+def understood(words: str) -> None:
+    """Have the program that a command is for read its arguments, and do nothing. Raises AssertionError.
+
+    Known are envctl (click's own parser) and make (its targets); of a pipeline, or of a list, every part.
+    """
+    for part in re.split(r"\s(?:&&|\|\||[|;&])\s", words):
+        program, *arguments = shlex.split(part)
+        if program == "envctl":
+            _parsed(typer.main.get_command(app), "envctl", arguments)
+        elif program == "make":
+            done = subprocess.run(["make", "--dry-run", *arguments], cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, f"{words}: {done.stderr}"
+        else:
+            assert shutil.which(program), f"{words}: there is no {program}"
+
+
+def _parsed(command: Any, name: str, arguments: list[str]) -> None:
+    """By the command's own parser; a group hands the rest to the verb that comes first."""
+    verbs = getattr(command, "commands", {})
+    if verbs and arguments and not arguments[0].startswith("-"):
+        assert arguments[0] in verbs, f"{name} {arguments[0]}: there is no such verb"
+        _parsed(verbs[arguments[0]], f"{name} {arguments[0]}", arguments[1:])
+        return
+    try:
+        command.make_context(name, list(arguments))
+    except Exception as error:
+        assert hasattr(error, "format_message"), error
+        raise AssertionError(f"{name} {shlex.join(arguments)}: {error.format_message()}") from error
+
+
+def walk(
+    page: Path, where: Path, environment: str, *, timeout_s: float = TIMEOUT_S, without: Collection[str] = ()
+) -> int:
     """Do what a page says in the folder ``where``, with ``environment`` as the default one. Answers the commands run.
+
+    ``without`` are commands that are left out; so are those that need the internet.
 
     Raises AssertionError with page, line, command, promise and truth at the first difference.
     """
@@ -101,9 +145,11 @@ def walk(page: Path, where: Path, environment: str) -> int:
         if isinstance(step, File):
             (where / step.name).write_text(step.text)
             continue
+        if step.online or step.words in without:
+            continue
         ran = subprocess.run(
             ["bash", "-c", step.words], cwd=where, env=variables, stdin=subprocess.DEVNULL, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT_S, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s, check=False,
         )  # fmt: skip
         printed = plain(ran.stdout)
         place = f"{page.name}:{step.line}: {step.words}"

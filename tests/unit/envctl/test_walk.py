@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.walk import Command, File, pattern, plain, steps, walk
+from tests.docs.walk import Command, File, pattern, plain, steps, understood, walk
 
 PAGE = """# A page
 
@@ -74,3 +74,26 @@ def test_a_command_that_fails_is_a_broken_promise(tmp_path: Path) -> None:
     page.write_text("```console\n# exit 3\n```\n")
     with pytest.raises(AssertionError, match="exit status 3"):
         walk(page, tmp_path, "none")
+
+
+def test_what_needs_the_internet_is_told_apart_and_not_run(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```console online\n# exit 3\n```\n")
+    assert list(steps(page.read_text())) == [Command(2, "exit 3", "", online=True)]
+    assert walk(page, tmp_path, "none") == 0
+
+
+@pytest.mark.parametrize(
+    "words", ["envctl up --guest debian12", "envctl logs export x | cat", "make test-vm"]
+)
+def test_a_command_is_understood_by_the_program_that_it_is_for(words: str) -> None:
+    understood(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["envctl up --gest debian12", "envctl logs exprt x", "envctl bandle", "make test-wm", "ls && nosuch x"],
+)
+def test_a_verb_or_an_option_that_there_is_not_is_found(words: str) -> None:
+    with pytest.raises(AssertionError):
+        understood(words)

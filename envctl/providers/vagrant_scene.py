@@ -78,7 +78,13 @@ class MachineScene(Scene):
         self._do("undo")
 
     def leave(self) -> None:
-        """The node is as it was, migrated if it was that."""
+        """The node is as it was, migrated if it was that.
+
+        By new connections: Ctrl-C in a terminal is for every process of ours, those that ssh goes through too.
+        """
+        for known in (self._rescue, self._provider.master()):
+            if known:
+                known.close()
         self.afresh()
         node = self._provider.master()
         if not node.run("test -e %s", f"{FOLDER}/migrated", check=False).exit_status:

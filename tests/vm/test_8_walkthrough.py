@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -125,6 +126,20 @@ def test_a_symptom_happens_on_the_machine_and_leaves_it_as_it_was(up: Machine, s
     assert {pod.name: pod.address for pod in up.provider.pod_list()} == pods
     for address in pods.values():
         until(partial(answers, up, address), within=240, what=f"{address} answering again")
+
+
+def test_an_interrupted_symptom_leaves_the_machine_as_it_was(up: Machine) -> None:
+    """Ctrl-C in a terminal is for the command and for all that it has started."""
+    before = up.network()
+    words = [str(ENVCTL), "reproduce", "two-routes", "--name", up.provider.config.name]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    ) as running:
+        until(lambda: not answers(up, "172.16.91.10"), within=240, what="the address being off the LAN")
+        os.killpg(running.pid, signal.SIGINT)
+        _, said = running.communicate(timeout=600)
+    assert running.returncode == 130, said
+    assert up.network() == before
 
 
 def test_the_guest_undoes_a_symptom_that_nobody_takes_back(

@@ -31,8 +31,8 @@ XTABLES = (
     "ip6tables-restore",
 )
 BUSYBOX_APPLETS = (
-    "arping", "cat", "echo", "env", "grep", "head", "hostname", "httpd", "id", "ip", "kill", "ls", "nc",
-    "netstat", "nslookup", "ping", "printf", "ps", "route", "sed", "sh", "sleep", "sort", "tail", "test",
+    "arping", "cat", "cp", "echo", "env", "grep", "head", "hostname", "httpd", "id", "ip", "kill", "ls", "mkdir",
+    "nc", "netstat", "nslookup", "ping", "printf", "ps", "rm", "route", "sed", "sh", "sleep", "sort", "tail", "test",
     "timeout", "touch", "tr", "traceroute", "true", "udhcpc", "wc", "wget",
 )  # fmt: skip
 
@@ -92,9 +92,9 @@ def linked(report: str) -> list[str]:
     return sorted({word for word in words if word.startswith("/") and not word.endswith(":")})
 
 
-def _libraries(root: Path, program: str) -> list[str]:
-    probe = run(["chroot", root, "/bin/sh", "-c", 'ldd "$1" 2>/dev/null || true', "sh", program])
-    return linked(probe)
+def _libraries(root: Path, objects: list[str]) -> list[str]:
+    """What programs, and plugins that they load, are linked to."""
+    return linked(run(["chroot", root, "/bin/sh", "-c", 'ldd "$@" 2>/dev/null || true', "sh", *objects]))
 
 
 def _inside(root: Path, path: str) -> tuple[Path, str]:
@@ -111,12 +111,10 @@ def _inside(root: Path, path: str) -> tuple[Path, str]:
 
 def _members(image: Image, root: Path) -> dict[str, Path]:
     members = {place: source for source, place in image.files}
-    wanted: list[str] = []
-    for program in image.programs:
-        wanted += [program, *_libraries(root, program)]
+    wanted = list(image.programs)
     for tree in image.trees:
         wanted += [f"/{found.relative_to(root)}" for found in sorted((root / tree.lstrip("/")).rglob("*"))]
-    for path in wanted:
+    for path in (*wanted, *(_libraries(root, wanted) if wanted else ())):
         source, place = _inside(root, path)
         members[place] = source
     return members

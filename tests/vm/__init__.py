@@ -8,10 +8,10 @@ from collections.abc import Callable
 from envctl.errors import EnvctlError
 
 
-def until(condition: Callable[[], object], *, within: float, what: str, pause: float = 0.5) -> None:
+def until(condition: Callable[[], object], *, within: float, what: str, pause: float = 2.0) -> None:
     """Wait until ``condition()`` is true; an EnvctlError (a machine that does not answer yet) counts as false.
 
-    Deadlines are generous, because an emulated machine is slow and its host is shared.
+    Deadlines are generous and looks are rare, because an emulated machine is slow and has its host's processors.
     """
     deadline = time.monotonic() + within
     said = ""

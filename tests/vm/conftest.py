@@ -63,10 +63,15 @@ class Machine:
 
     def ready(self) -> bool:
         """The apiserver says ok and the node is Ready."""
-        answer = self.provider.kubectl("get", "--raw", "/readyz", timeout=30)
+        if self.provider.kubectl("get", "--raw", "/readyz", timeout=30).stdout != "ok":
+            return False
         nodes = json.loads(self.kubectl("get", "nodes", "-o", "json"))["items"]
         conditions = {one["type"]: one["status"] for one in nodes[0]["status"]["conditions"]}
-        return answer.stdout == "ok" and conditions["Ready"] == "True"
+        return conditions["Ready"] == "True"
+
+    def expiries(self) -> dict[str, int]:
+        """When the lease of each MAC ends, in the server's own books: seconds since the epoch."""
+        return {lease.mac: lease.expires for lease in self.provider.server_leases()}
 
     def network(self) -> dict[str, Any]:
         """Links with addresses, and routes: what a migration moves, without what time moves by itself."""

@@ -23,12 +23,16 @@ def service_address(vm: Machine, name: str, namespace: str = "default") -> str:
 
 def test_a_service_in_front_of_two_pods_answers_from_a_pod_the_node_and_the_workstation(vm: Machine) -> None:
     pods = [vm.pod("pod1"), vm.pod("pod2")]
+    vm.before["expiries"] = vm.expiries()
     vm.kubectl("apply", "-f", "-", input=json.dumps(SERVICE))
     cluster = service_address(vm, "web")
-    until(lambda: vm.run(FETCH, cluster, check=False).stdout.strip() in ("pod1", "pod2"), within=120,
-          what="the Service answering on the node")  # fmt: skip
-    seen = {vm.run(FETCH, cluster).stdout.strip() for _ in range(12)}
-    assert seen == {"pod1", "pod2"}, "both pods are behind the Service"
+    seen: set[str] = set()
+
+    def both_answered() -> bool:
+        seen.add(vm.run(FETCH, cluster).stdout.strip())
+        return seen == {"pod1", "pod2"}
+
+    until(both_answered, within=120, what="both pods behind the Service answering on the node", pause=0.5)
     for pod in pods:
         asked = {vm.provider.pod_exec(pod.name, FETCH, cluster).stdout.strip() for _ in range(12)}
         assert asked == {"pod1", "pod2"}, f"{pod.name} reaches itself and the other through the Service"

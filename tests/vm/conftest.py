@@ -67,7 +67,7 @@ class Machine:
             return False
         nodes = json.loads(self.kubectl("get", "nodes", "-o", "json"))["items"]
         conditions = {one["type"]: one["status"] for one in nodes[0]["status"]["conditions"]}
-        return conditions["Ready"] == "True"
+        return bool(conditions["Ready"] == "True")
 
     def expiries(self) -> dict[str, int]:
         """When the lease of each MAC ends, in the server's own books: seconds since the epoch."""

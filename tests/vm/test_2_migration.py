@@ -91,7 +91,7 @@ def test_the_machine_is_migrated_while_a_watch_is_open(vm: Machine) -> None:
     host = vm.provider.host()
     host.spawn("%s -c %s", "sh", f"exec {watch}", log="/tmp/vmtest-watch.log")
     until(lambda: host.get("/tmp/vmtest-watch.log"), within=60, what="the watch being open")
-    pings = host.argv("ping -n -i 0.2 -c 400 172.16.91.10")
+    pings = host.argv("ping -n -i 0.2 -c 200 172.16.91.10")
     with subprocess.Popen(pings, stdout=subprocess.PIPE, text=True) as ping:
         done = uplink.migrate(vm.master, host, vm.provider.config)
         said = ping.communicate(timeout=120)[0]

@@ -38,7 +38,7 @@ install-vm: install ## what virtual machines need: hypervisor, Vagrant, the tool
 box: install-vm ## the debian12 box, from the Debian package index alone; cached by content
 	@$(BIN)/envctl box build
 
-test-vm: install-vm ## a real machine: Vagrant, kubeadm, kubelet, migration, acceptance, power cuts (15 to 35 minutes)
+test-vm: install-vm ## a real machine: Vagrant, kubeadm, kubelet, migration, acceptance, power cuts (an hour when it is emulated)
 	@$(BIN)/python -m pytest tests/vm -x
 
 bench: install ## figures against the reference plugins, side by side: a table, bench.json and a plot

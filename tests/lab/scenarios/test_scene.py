@@ -55,7 +55,7 @@ def test_the_symptom_takes_the_address_off_the_lan_and_leaves_the_way_in(lab: La
     assert not answers(lab, node.address)
     until(lambda: answers(lab, f"{RESCUE}%eth0"), what="the way in")
     scene(lab, "undo")
-    assert answers(lab, node.address)
+    until(lambda: answers(lab, node.address), what="the node answering again")
     assert network(lab) == before
 
 
@@ -77,7 +77,7 @@ def test_a_tcpdump_ends_with_its_standard_input_and_leaves_nothing(lab: Lab) -> 
     dump = Dump(node, ["tcpdump", "-n", "-l", "--immediate-mode", "-i", "eth0", "icmp"])
     dump.wait_until_it_listens()
     assert node.run("pgrep -x tcpdump", check=False).stdout
-    assert answers(lab, node.address)
+    until(lambda: answers(lab, node.address), what="an answer to be seen")
     assert b"echo request" in dump.read() + b"".join(dump.end())
     assert not node.run("pgrep -x tcpdump", check=False).stdout
 

@@ -148,6 +148,7 @@ class Config(_Model):
         }
         if self.plugin.service_cidr is not None:
             conf["serviceCIDR"] = str(self.plugin.service_cidr)
+            conf["hairpinMode"] = True  # a pod may be the one behind the service that it asks
         return {**conf, **self.plugin.extra}
 
 

@@ -148,6 +148,7 @@ def test_the_network_configuration_is_the_documented_one() -> None:
 def test_plugin_options_reach_the_network_configuration() -> None:
     config = parse("version: 1\nplugin: {serviceCIDR: 10.96.0.0/12, extra: {mtu: 1400}}\n", "test.yaml")
     assert config.netconf()["serviceCIDR"] == "10.96.0.0/12"
+    assert config.netconf()["hairpinMode"] is True
     assert config.netconf()["mtu"] == 1400
 
 

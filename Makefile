@@ -38,8 +38,11 @@ install-vm: install ## what virtual machines need: hypervisor, Vagrant, the tool
 box: install-vm ## the debian12 box, from the Debian package index alone; cached by content
 	@$(BIN)/envctl box build
 
-test-vm: install-vm ## a real machine: Vagrant, kubeadm, kubelet, migration, acceptance, power cuts (an hour when it is emulated)
-	@$(BIN)/python -m pytest tests/vm -x
+test-vm: install-vm ## a real machine: Vagrant, kubeadm, kubelet, migration, acceptance, power cuts (20 to 35 minutes)
+	@$(BIN)/python -m pytest tests/vm --ignore tests/vm/stories -x
+
+test-stories: install-vm install-docs ## on a real machine too: symptoms, captures, the report, the page (half an hour)
+	@$(BIN)/python -m pytest tests/vm/stories -x
 
 bench: install ## figures against the reference plugins, side by side: a table, bench.json and a plot
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
@@ -56,4 +59,4 @@ fuzz: install ## coverage-guided fuzzing of what reads from the LAN and from the
 clean: ## remove the virtual environment and what was built
 	@rm -rf $(VENV) build dist site plugin/build *.egg-info plugin/*.egg-info
 
-.PHONY: help install up down test install-test docs install-docs install-vm box test-vm bench fuzz clean
+.PHONY: help install up down test install-test docs install-docs install-vm box test-vm test-stories bench fuzz clean

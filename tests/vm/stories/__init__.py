@@ -1,0 +1,1 @@
+"""What envctl tells of a real machine, and makes go wrong on one. `make test-stories`."""

@@ -124,6 +124,10 @@ def timed(title: str, call: Any) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.failed:  # now, and not only in the summary of a run that may never get there
+        logs = ROOT / "build/vm-logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        (logs / f"{report.nodeid.rpartition('::')[2]}.txt").write_text(report.longreprtext)
     if report.when == "call":
         title = report.nodeid.rpartition("::")[2].removeprefix("test_").replace("_", " ")
         TIMES.append((title, report.duration, report.outcome if report.failed else ""))

@@ -213,10 +213,9 @@ def inside_link(netns_fd: int, if_name: str) -> Link | None:
         return inside.link(if_name)
 
 
-def unplug(veths: Iterable[str]) -> None:
+def unplug(node: Kernel, veths: Iterable[str]) -> None:
     """The node's ends and with them the pods' are gone; so is one that was gone before."""
-    with Kernel() as node:  # its own socket: nobody else's question waits behind a deletion
-        node.delete_links(veths)
+    node.delete_links(veths)
 
 
 def node_address(node: Kernel, bridge: str, network: IPv4Network) -> IPv4Address | None:

@@ -234,7 +234,7 @@ class Kernel:
         """Remove links as one: the kernel waits once for all of them, not some 20 ms for each.
 
         They are put into a group of their own, and the group is deleted (RTM_DELLINK with IFLA_GROUP). Those
-        that are gone already count as removed, also when another caller takes them along. Raises KernelError.
+        that are gone already count as removed. One caller at a time. Raises KernelError.
         """
         names = tuple(names)
         if len(names) == 1:

@@ -233,11 +233,11 @@ def locked(env: str, *, make: bool = True) -> Iterator[bool]:
     home = directory(env)
     deadline = time.monotonic() + LOCK_WAIT_S
     while True:
-        if make:
-            home.mkdir(parents=True, exist_ok=True)
         try:
+            if make:
+                home.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except FileNotFoundError:  # the last environment's end takes the parent too
             if make and time.monotonic() < deadline:
                 continue
             yield False

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from envctl import uplink
+from envctl.node import ended
 from tests.vm import until
 from tests.vm.conftest import Machine
 
@@ -86,25 +90,28 @@ def test_the_cluster_is_healthy_after_the_power_cuts(vm: Machine) -> None:
     vm.before["network"] = vm.network()
 
 
-def test_the_machine_is_migrated_while_a_watch_is_open(vm: Machine) -> None:
-    watch = " ".join(vm.provider.kubectl_argv("get", "configmaps", "--watch", "--output=name"))
-    host = vm.provider.host()
-    host.spawn("%s -c %s", "sh", f"exec {watch}", log="/tmp/vmtest-watch.log")
-    until(lambda: host.get("/tmp/vmtest-watch.log"), within=60, what="the watch being open")
+def test_the_machine_is_migrated_while_a_watch_is_open(vm: Machine, tmp_path: Path) -> None:
+    host, heard = vm.provider.host(), tmp_path / "watch.log"
+    watch = host.argv(" ".join(vm.provider.kubectl_argv("get", "configmaps", "--watch", "--output=name")))
     pings = host.argv("ping -n -i 0.2 -c 200 172.16.91.10")
-    with subprocess.Popen(pings, stdout=subprocess.PIPE, text=True) as ping:
-        done = uplink.migrate(vm.master, host, vm.provider.config)
-        said = ping.communicate(timeout=120)[0]
+    with heard.open("wb") as log:
+        watching = subprocess.Popen(watch, stdout=log, process_group=0)
+    with ended(watching):
+        until(heard.read_bytes, within=60, what="the watch being open")
+        with subprocess.Popen(pings, stdout=subprocess.PIPE, text=True) as ping:
+            done = uplink.migrate(vm.master, host, vm.provider.config)
+            said = ping.communicate(timeout=120)[0]
+        vm.kubectl("create", "configmap", "seen-by-the-watch")
+        until(lambda: b"configmap/seen-by-the-watch" in heard.read_bytes(), within=60,
+              what="the event in the watch that was open before the migration")  # fmt: skip
+    os.killpg(watching.pid, signal.SIGTERM)
+    watching.wait()
     found = re.search(r"(\d+) packets transmitted, (\d+) received", said)
     assert found, said
     lost = int(found[1]) - int(found[2])
     assert lost <= 2, f"{lost} of {found[1]} pings were lost"
     assert done["state"] in ("waiting", "confirmed")
     assert uplink.status(vm.master)["state"] == "confirmed"
-    vm.kubectl("create", "configmap", "seen-by-the-watch")
-    until(lambda: b"configmap/seen-by-the-watch" in host.get("/tmp/vmtest-watch.log"), within=60,
-          what="the event in the watch that was open before the migration")  # fmt: skip
-    host.run("pkill -f 'get configmaps --watch'", check=False)
 
 
 def test_the_address_is_on_the_bridge_and_the_bridge_has_the_nics_mac(vm: Machine) -> None:

@@ -219,7 +219,10 @@ def end(pids: Iterable[int], how: signal.Signals, within: float = 10.0) -> None:
         if not gone:
             stayed.append(pid)
     if stayed:
-        raise ProviderError(f"processes {stayed} did not end within {within} s of {how.name}")
+        raise ProviderError(
+            f"processes {stayed} did not end within {within:g} s of {how.name}",
+            hint=f"ps -o pid,stat,wchan:20,args -p {','.join(map(str, stayed))} shows what they wait for",
+        )
 
 
 @contextlib.contextmanager

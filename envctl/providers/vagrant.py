@@ -264,7 +264,9 @@ class Virtual(Provider):
             except NodeError as error:
                 self.master().close()
                 if time.monotonic() > deadline:
-                    raise ProviderError(f"master does not let us in after {BOOTS_WITHIN_S:.0f} s") from error
+                    raise ProviderError(
+                        f"master does not let us in after {BOOTS_WITHIN_S:.0f} s", cause=str(error)
+                    ) from error
                 time.sleep(0.5)
 
     def halt(self) -> None:

@@ -6,12 +6,12 @@ kubectl runs on the workstation; what the network gave a pod is in the runtime's
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
 from envctl.node import Completed, Node
 from envctl.providers.base import Pod, ProviderError
+from envctl.wait import until
 
 LABEL = "envctl.pod"
 READY_S = 240.0
@@ -86,13 +86,12 @@ class Cluster:
 
     def _wait_for_account(self) -> None:
         """The account that pods run under appears late on a slow machine; a pod made before is refused."""
-        deadline = time.monotonic() + READY_S
-        while time.monotonic() < deadline:
-            answer = self.kubectl("get", "serviceaccount", "default", "--ignore-not-found", "-o", "name")
-            if answer.stdout.strip():
-                return
-            time.sleep(0.5)
-        raise ProviderError(f"the cluster has no default ServiceAccount after {READY_S:.0f} s")
+        look = "get", "serviceaccount", "default", "--ignore-not-found", "-o", "name"
+        late = f"the cluster has no default ServiceAccount after {READY_S:.0f} s"
+        until(
+            lambda: self.kubectl(*look).stdout.strip(),
+            within=READY_S, otherwise=lambda: ProviderError(late), pause=0.5,
+        )  # fmt: skip
 
     def pods(self) -> tuple[Pod, ...]:
         """Every pod of ours, with what the runtime's record says the network gave it."""

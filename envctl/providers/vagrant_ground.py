@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,11 +20,14 @@ from pathlib import Path
 
 from envctl.box.cache import default_root
 from envctl.errors import EnvctlError
+from envctl.providers.base import ProviderError
+from envctl.providers.lab_machines import end
+from envctl.wait import until
 
 SCRIPT = Path(__file__).with_suffix(".sh")
 NETNS = Path("/run/netns")
 SYSTEM_SOCKET = Path("/run/libvirt/libvirt-sock")
-STARTS_WITHIN_S = 60.0
+STARTS_WITHIN_S = ENDS_WITHIN_S = 60.0
 
 
 def state_root() -> Path:
@@ -139,25 +142,30 @@ def shared_pool() -> Path:
 
 
 def _wait_for(environment: str, outer: subprocess.Popen[bytes], log: Path) -> Ground:
-    deadline = time.monotonic() + STARTS_WITHIN_S
-    while time.monotonic() < deadline and outer.poll() is None:
-        holder = holders().get(environment)
-        if holder:
-            ground = Ground(environment, holder)
-            answer = subprocess.run(
-                ground.argv(["virsh", "-c", "qemu:///system", "uri"]), capture_output=True
-            )
-            if not answer.returncode:
-                outer.returncode = 0  # it outlives us: nobody waits for it
-                return ground
-        time.sleep(0.1)
-    with suppress(ProcessLookupError):
+    def give_up() -> EnvctlError:
         outer.kill()
-    raise EnvctlError(
-        "libvirt did not start in namespaces of its own",
-        cause=log.read_text().strip(),
-        hint="Nested namespaces and the packages of provision/packages.vm are needed: envctl doctor",
-    )
+        return EnvctlError(
+            "libvirt did not start in namespaces of its own",
+            cause=log.read_text().strip(),
+            hint="Nested namespaces and the packages of provision/packages.vm are needed: envctl doctor",
+        )
+
+    ground = until(
+        lambda: _answering(environment),
+        within=STARTS_WITHIN_S, unless=lambda: outer.poll() is not None, otherwise=give_up, pause=0.1,
+    )  # fmt: skip
+    outer.returncode = 0  # it outlives us: nobody waits for it
+    return ground
+
+
+def _answering(environment: str) -> Ground | None:
+    """The namespaces of an environment once libvirt answers in them."""
+    holder = holders().get(environment)
+    if not holder:
+        return None
+    ground = Ground(environment, holder)
+    asked = subprocess.run(ground.argv(["virsh", "-c", "qemu:///system", "uri"]), capture_output=True)
+    return None if asked.returncode else ground
 
 
 def _name(environment: str) -> Path:
@@ -173,15 +181,22 @@ def _link(ground: Ground) -> None:
 
 
 def remove(environment: str) -> bool:
-    """End the namespaces of an environment with everything in them; whether there was anything."""
+    """End the namespaces of an environment with everything in them; whether there was anything.
+
+    Raises ProviderError when they are another user's, or do not end.
+    """
     holder = holders().get(environment)
     state = state_root() / environment
     there = bool(holder) or state.is_dir()
     if holder:
-        os.kill(holder, 9)
-        while Path(f"/proc/{holder}").exists():
-            time.sleep(0.02)
-    with suppress(PermissionError):
+        try:
+            end([holder], signal.SIGKILL, ENDS_WITHIN_S)
+        except PermissionError as error:
+            raise ProviderError(
+                f"the namespaces of {environment} are another user's (process {holder})",
+                hint="run it as that user, or with sudo",
+            ) from error
+    if not os.geteuid():  # only root makes such a link
         _name(environment).unlink(missing_ok=True)
     shutil.rmtree(state, ignore_errors=True)
     return there

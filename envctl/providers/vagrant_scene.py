@@ -17,7 +17,6 @@ import secrets
 import shlex
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -30,6 +29,7 @@ from envctl.node import NamespaceNode, SshNode
 from envctl.providers.base import Pod, ProviderError, ServerLease
 from envctl.providers.scene import Patience, Scene
 from envctl.providers.vagrant_ground import Ground
+from envctl.wait import until
 
 if TYPE_CHECKING:
     from envctl.providers.vagrant import Virtual
@@ -127,14 +127,12 @@ class MachineScene(Scene):
         self.node.run("rm -f %s; systemctl reset-failed %s 2>/dev/null; " + run, f"{FOLDER}/done", unit, unit)
         self.node.close()
         self._rescue = self._by_ipv6() if verb == "enslave" else None
-        deadline = time.monotonic() + WITHIN_S
-        while not self._is_done(unit):
-            if time.monotonic() > deadline:
-                raise ProviderError(
-                    f"the guest was not reached again after {verb}",
-                    hint=f"It undoes what was done within {ALARM_S} s; then: envctl up",
-                )
-            time.sleep(0.2)
+        late = f"the guest was not reached again after {verb}"
+        hint = f"It undoes what was done within {ALARM_S} s; then: envctl up"
+        until(
+            lambda: self._is_done(unit),
+            within=WITHIN_S, otherwise=lambda: ProviderError(late, hint=hint), pause=0.2,
+        )  # fmt: skip
 
     def _is_done(self, unit: str) -> bool:
         look = "test -e %s && ! systemctl is-active --quiet %s"
@@ -210,11 +208,11 @@ def _workstation(ground: Ground, config: Config, bridge: str) -> Iterator[Namesp
     argv = ground.argv(["unshare", "--net", "bash", "-c", 'exec -a "$0" sleep infinity', seen])
     holder = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
-        deadline = time.monotonic() + 30
-        while not (found := _processes(seen)):
-            if time.monotonic() > deadline or holder.poll() is not None:
-                raise ProviderError("the workstation of the play did not start")
-            time.sleep(0.01)
+        found = until(
+            lambda: _processes(seen),
+            within=30, unless=lambda: holder.poll() is not None,
+            otherwise=lambda: ProviderError("the workstation of the play did not start"),
+        )  # fmt: skip
         pid, address = found[0], _free(config)
         host = NamespaceNode("host", str(address), pid)
         ground.run("ip", "link", "add", CABLE, "type", "veth", "peer", "name", "eth0", "netns", _inner(pid))

@@ -22,6 +22,7 @@ from envctl.node import Node
 from envctl.providers.base import Provider
 from envctl.providers.scene import Scene
 from envctl.scenarios.story import NoLongerHappensError, NotBetterError, Shown
+from envctl.wait import until
 
 DAEMON_LOG = "/run/cni/dhcp.log"
 DAEMON_SOCKET = "/run/cni/dhcp.sock"
@@ -196,13 +197,8 @@ class Stage:
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
         """Until the condition is true. Raises EnvctlError when the scene's patience is at its end."""
-        deadline = time.monotonic() + self.patience.wait_s
-        while not condition():
-            if time.monotonic() > deadline:
-                raise EnvctlError(
-                    f"{self.symptom}: it did not come true within {self.patience.wait_s:g} s that {what}"
-                )
-            time.sleep(0.005)
+        late = f"{self.symptom}: it did not come true within {self.patience.wait_s:g} s that {what}"
+        until(condition, within=self.patience.wait_s, otherwise=lambda: EnvctlError(late), pause=0.005)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,6 +17,7 @@ from envctl.providers import vagrant_check, vagrant_cluster, vagrant_ground, vag
 from envctl.providers.vagrant import Virtual
 from envctl.providers.vagrant_ground import Ground
 from envctl.provision.steps import PROVISION
+from envctl.wait import until
 
 CONFIG = Config(provider="vagrant", guest="debian12", name="unit")
 
@@ -62,11 +64,38 @@ def test_a_command_that_fails_there_says_what_it_said() -> None:
 def test_namespaces_are_found_by_the_name_that_their_process_shows() -> None:
     with subprocess.Popen(["bash", "-c", "exec -a 'envctl-vm unit-test' sleep 60"]) as process:
         try:
-            while "unit-test" not in vagrant_ground.holders():
-                assert process.poll() is None
+            until(lambda: "unit-test" in vagrant_ground.holders(), within=20, otherwise=AssertionError)
             assert vagrant_ground.holders()["unit-test"] == process.pid
         finally:
             process.kill()
+
+
+def test_a_hypervisor_that_ends_while_it_starts_is_not_waited_for(tmp_path: Path) -> None:
+    log = tmp_path / "start.log"
+    log.write_text("unshare: Operation not permitted\n")
+    with (
+        subprocess.Popen(["false"]) as outer,
+        pytest.raises(EnvctlError, match="libvirt did not start") as caught,
+    ):
+        vagrant_ground._wait_for("unit-never", outer, log)
+    assert caught.value.cause == "unshare: Operation not permitted"
+    assert "doctor" in caught.value.hint
+
+
+def test_removing_ends_the_process_that_holds_the_namespaces_and_takes_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENVCTL_STATE", str(tmp_path))
+    (tmp_path / "unit-gone/vagrant").mkdir(parents=True)
+    with subprocess.Popen(["bash", "-c", "exec -a 'envctl-vm unit-gone' sleep 60"]) as process:
+        try:
+            until(lambda: "unit-gone" in vagrant_ground.holders(), within=20, otherwise=AssertionError)
+            assert vagrant_ground.remove("unit-gone")
+            assert process.wait(20) == -signal.SIGKILL
+        finally:
+            process.kill()
+    assert not list(tmp_path.iterdir())
+    assert not vagrant_ground.remove("unit-gone")
 
 
 def network(folder: Path, **environment: str) -> ElementTree.Element:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from envctl.box.apt import Source, parse_policy, parse_sources
-from envctl.box.images import Image, linked, write
+from envctl.box.images import Image, definitions, linked, write
 from envctl.box.rootfs import packages
 from envctl.box.run import BoxError, run
 
@@ -62,6 +63,30 @@ def test_an_image_is_a_docker_archive_and_the_same_twice(tmp_path: Path) -> None
     assert config["config"]["Entrypoint"] == ["/pause"]
     assert {"pause", "bin", "lib64", "etc/passwd", "tmp"} <= set(names)
     assert link.linkname == "busybox"
+
+
+def test_the_libraries_of_kube_proxys_iptables_plugins_are_in_its_image(tmp_path: Path) -> None:
+    """libxt_statistic.so, by which a Service chooses a pod, wants libm; iptables itself does not.
+
+    The image's own linker fails, naming the library, where one is missing.
+    """
+    (proxy,) = (image for image in definitions(tmp_path) if image.trees)
+    (tree,) = proxy.trees
+    iptables = "/usr/sbin/xtables-nft-multi"
+    assert iptables in proxy.programs
+    image = replace(proxy, files=(), programs=(iptables,))
+    write(image, Path("/"), tmp_path / "image.tar")
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    run(["tar", "-xf", tmp_path / "image.tar", "-C", tmp_path])
+    run(["tar", "-xf", tmp_path / "layer.tar", "-C", inside])
+    plugins = sorted(path.name for path in (inside / tree.lstrip("/")).iterdir())
+    linker = ["chroot", str(inside), "/lib64/ld-linux-x86-64.so.2", "--list"]
+    libraries = {name: run([*linker, f"{tree}/{name}"]) for name in plugins}
+    assert "libm.so.6 => " in libraries["libxt_statistic.so"]
+    assert "statistic match options" in run(
+        ["chroot", inside, iptables, "iptables", "-m", "statistic", "--help"]
+    )
 
 
 def test_a_command_that_fails_says_what_it_was_and_what_it_said() -> None:

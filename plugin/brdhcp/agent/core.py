@@ -56,7 +56,7 @@ class Core:
         self.closer.submit(int)
         netns.start()
         self.warm = Warm(self)
-        self.links = Links(lambda names: self.in_thread(ports.unplug, self.node, names))
+        self.links = Links(lambda name: self.in_thread(self.node.index, name), ports.unplug)
 
     async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``call`` in a worker thread: for what waits for the kernel or the disk."""
@@ -96,6 +96,7 @@ class Core:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for attached in self.attached.values():
             attached.close()
+        self.links.close()
         self.workers.shutdown()
         self.closer.shutdown()
         self.outlet.close()

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -213,9 +213,10 @@ def inside_link(netns_fd: int, if_name: str) -> Link | None:
         return inside.link(if_name)
 
 
-def unplug(node: Kernel, veths: Iterable[str]) -> None:
-    """The node's ends and with them the pods' are gone; so is one that was gone before."""
-    node.delete_links(veths)
+def unplug(veths: Mapping[int, str]) -> None:
+    """The node's ends, by index and name, and with them the pods' are gone; so is one that was gone before."""
+    with Kernel() as node:  # its own socket: nobody else's question waits behind a deletion
+        node.delete_links(veths)
 
 
 def node_address(node: Kernel, bridge: str, network: IPv4Network) -> IPv4Address | None:

@@ -49,12 +49,13 @@ async def remove(core: Core, record: Attachment) -> bool:
             core.events("record-not-saved", f"{record.key}: {error}", "error", attachment=str(record.key))
     faults.point("del: releasing on disk")
     lease = _lease(core, record)
-    await _vacate(core, record, lease)
+    unplugged = await _vacate(core, record, lease)
     released = await _release(core, record, lease)
     faults.point("del: release sent")
     await _give_back_delegated(core, record)
     if record.veth:
-        await core.links.delete(record.veth)
+        if not unplugged:
+            await core.links.delete(record.veth)
         await _unguard(core, record)
     faults.point("del: link deleted")
     if not released:
@@ -102,13 +103,13 @@ async def _release(core: Core, record: Attachment, lease: Lease | None) -> bool:
     return False
 
 
-async def _vacate(core: Core, record: Attachment, lease: Lease | None) -> None:
-    """Nobody answers to the lease's address any more, and the release can still leave."""
+async def _vacate(core: Core, record: Attachment, lease: Lease | None) -> bool:
+    """Nobody answers to the lease's address any more, and the release can still leave. Whether the link is gone."""
     if not record.veth or (lease is None and not record.extra.get("unfinished")):
-        return
+        return False
     if lease is None or not _through_pod(core, record, lease):
         await core.links.delete(record.veth)
-        return
+        return True
     fd = sandbox.find(record)
     try:
         if fd >= 0 and record.result is not None:
@@ -119,6 +120,7 @@ async def _vacate(core: Core, record: Attachment, lease: Lease | None) -> None:
         core.events("undo-failed", f"{record.key}: {error}", "warning", attachment=str(record.key))
     finally:
         sandbox.close(fd)
+    return False
 
 
 async def _release_unknown(core: Core, record: Attachment) -> bool:
@@ -221,9 +223,7 @@ async def _unguard(core: Core, record: Attachment) -> None:
 
 async def leftovers(core: Core, container_id: str, if_name: str) -> None:
     """What an ADD that nobody remembers may have left: the link, whose name follows from who the pod is."""
-    veth = ports.naming.veth_name(container_id, if_name)
-    if await core.in_thread(core.node.link, veth) is not None:
-        await core.links.delete(veth)
+    await core.links.delete(ports.naming.veth_name(container_id, if_name))
 
 
 def expired(record: Attachment) -> bool:

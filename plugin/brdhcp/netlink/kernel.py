@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -41,14 +41,14 @@ from brdhcp.netlink.change import (
 from brdhcp.netlink.describe import describe
 from brdhcp.netlink.encode import AF_INET, AF_INET6, KERNEL_OWNED_ADDRESS_FLAGS, requests
 from brdhcp.netlink.observe import Link
-from brdhcp.netlink.rtnetlink import HEADER, RouteSocket
+from brdhcp.netlink.rtnetlink import HEADER, Request, RouteSocket
 
 T = TypeVar("T")
 
 RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH, RTM_GETRULE = 18, 22, 26, 30, 34
 RTM_DELLINK, RTM_SETLINK = 17, 19
 IFLA_IFNAME, IFLA_GROUP, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS = 3, 27, 29, 8
-DOOMED = 0x62726468
+DOOMED = struct.pack("=HHI", 8, IFLA_GROUP, 0x62726468)
 """The group (ip-link(8)) that links are put into to be deleted together: a number that nobody else uses."""
 ALL_LINKS = struct.pack("=BxHiIIHHI", 0, 0, 0, 0, 0, 8, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
 ALL_ADDRESSES = struct.pack("=BBBBI", 0, 0, 0, 0, 0)
@@ -213,6 +213,13 @@ class Kernel:
         data = self._sock.get(RTM_GETLINK, _by_name(name))
         return None if data is None else links.link(data, self._name)
 
+    def index(self, name: str) -> int | None:
+        """The number of one link; None when there is none of that name."""
+        try:
+            return self._index(name)
+        except LookupError:
+            return None
+
     def _name(self, index: int) -> str | None:
         data = self._sock.get(RTM_GETLINK, struct.pack("=BxHiII", 0, 0, index, 0, 0))
         return None if data is None else links.index_and_name(data)[1]
@@ -230,23 +237,22 @@ class Kernel:
             return ()  # gone between the two questions
         return tuple(each[1] for each in found if each is not None and each[0] == index)
 
-    def delete_links(self, names: Iterable[str]) -> None:
-        """Remove links as one: the kernel waits once for all of them, not some 20 ms for each.
+    def delete_links(self, named: Mapping[int, str]) -> None:
+        """Remove links by their indices as one: the kernel waits once for all of them, not some 20 ms for each.
 
-        They are put into a group of their own, and the group is deleted (RTM_DELLINK with IFLA_GROUP). Those
-        that are gone already count as removed. One caller at a time. Raises KernelError.
+        Several are put into a group of their own, and the group is deleted (RTM_DELLINK with IFLA_GROUP). Those that
+        are gone already count as removed, also when another caller takes them along. Raises KernelError, with the name.
         """
-        names = tuple(names)
-        if len(names) == 1:
-            self.apply([LinkDelete(name=names[0])])
-            return
-        group = [(RTM_SETLINK, 0, _in_group(name)) for name in names]
-        for name, (number, said) in zip(names, self._sock.exchange(group), strict=True):
+        bodies = [_numbered(index) for index in named]
+        if len(named) > 1:
+            self._unless_gone(named.values(), [(RTM_SETLINK, 0, body + DOOMED) for body in bodies])
+            bodies = [_numbered(0) + DOOMED]
+        self._unless_gone(named.values(), [(RTM_DELLINK, 0, body) for body in bodies])
+
+    def _unless_gone(self, names: Iterable[str], requests: Sequence[Request]) -> None:
+        for name, (number, said) in zip(names, self._sock.exchange(requests), strict=False):
             if number not in (0, errno.ENODEV):
                 raise KernelError(LinkDelete(name=name), number, said)
-        ((number, said),) = self._sock.exchange([(RTM_DELLINK, 0, _in_group(""))])
-        if number not in (0, errno.ENODEV):
-            raise KernelError(LinkDelete(name=names[0]), number, said)
 
     def addresses(self) -> tuple[Address, ...]:
         """In the kernel's order."""
@@ -328,7 +334,6 @@ def _by_name(name: str) -> bytes:
     return struct.pack("=BxHiII", 0, 0, 0, 0, 0) + attr + b"\0" * (-len(attr) % 4)
 
 
-def _in_group(name: str) -> bytes:
-    """The link ``name`` as one of the group that is about to be deleted; the whole group for ``""``."""
-    body = _by_name(name) if name else struct.pack("=BxHiII", 0, 0, 0, 0, 0)
-    return body + struct.pack("=HHI", 8, IFLA_GROUP, DOOMED)
+def _numbered(index: int) -> bytes:
+    """A link by its index; 0 for none in particular."""
+    return links.IFINFO.pack(0, 0, index, 0, 0)

@@ -93,13 +93,16 @@ class RouteSocket:
                 found.append(message)
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
-        """``(type, flags, sequence, message)`` for each message of one datagram."""
-        data = self._sock.recv(1 << 18)
-        offset = 0
-        while offset + HEADER.size <= len(data):
-            length, kind, flags, sequence, _ = HEADER.unpack_from(data, offset)
-            yield kind, flags, sequence, data[offset : offset + length]
-            offset += (length + 3) & ~3
+        return messages(self._sock.recv(1 << 18))
+
+
+def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """``(type, flags, sequence, message)`` for each message of one datagram; the message has its header."""
+    offset = 0
+    while offset + HEADER.size <= len(data):
+        length, kind, flags, sequence, _ = HEADER.unpack_from(data, offset)
+        yield kind, flags, sequence, data[offset : offset + length]
+        offset += (length + 3) & ~3
 
 
 def _framed(kind: int, flags: int, sequence: int, body: bytes) -> bytes:

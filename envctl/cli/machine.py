@@ -96,7 +96,7 @@ def bundle(
     ] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Download everything that the centos7 guest is made of, once, for use without a network."""
+    """Download the centos7 guest's boxes and programs, each accepted by its checksum."""
     from rich.text import Text
 
     from envctl.provision.downloads import bundle as download

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from envctl.provision.steps import PROVISION
 from tests.unit.provision.test_steps import shell
 
 GUEST = PROVISION / "centos7"
+ROOT = PROVISION.parent
 
 
 def filled(template: Path) -> str:
@@ -43,3 +45,10 @@ def test_networkmanager_leaves_the_bridge_the_nic_and_the_cables_of_pods_alone()
 
 def test_the_lock_file_is_ascii_since_the_guests_python_2_prints_nothing_else_into_a_pipe() -> None:
     assert (PROVISION / "lock.json").read_bytes().isascii()
+
+
+def test_the_page_about_the_guest_names_tests_that_exist() -> None:
+    named = set(re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+){3,})`", (ROOT / "docs/how-to/centos7.md").read_text()))
+    there = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(named) > 20
+    assert not [name for name in named if f"def test_{name}(" not in there]

@@ -135,8 +135,7 @@ class Add:
 
     async def _bridge_and_ipam(self, undo: AsyncExitStack) -> Result:
         core, request, netconf = self.core, self.request, self.netconf
-        plugged = await core.in_thread(ports.plug, core.node, netconf, request, self.netns_fd)
-        undo.push_async_callback(self._shielded, core.in_thread, ports.unmake, core.node, plugged.steps)
+        plugged = await self._plugged(undo)
         await self._note_cookie(plugged.sockets[0] if plugged.sockets else None)
         faults.point("add: link made")
         if netconf.dhcp is not None:
@@ -163,6 +162,22 @@ class Add:
             await core.in_thread(ports.guard, *guarded)
         await self._bound(result)
         return result
+
+    async def _plugged(self, undo: AsyncExitStack) -> ports.Plugged:
+        """The interface; taken away again also when nobody waits any more for the thread that makes it."""
+        call = self.core.in_thread(ports.plug, self.core.node, self.netconf, self.request, self.netns_fd)
+        making = asyncio.create_task(call, name="plug")
+        undo.push_async_callback(self._shielded, self._unplug, making)
+        return await asyncio.shield(making)
+
+    async def _unplug(self, making: asyncio.Task[ports.Plugged]) -> None:
+        try:
+            plugged = await making
+        except CniError:
+            return  # it has undone itself
+        for sock in plugged.sockets or ():
+            sock.close()
+        await self.core.in_thread(ports.unmake, self.core.node, plugged.steps)
 
     async def _note_cookie(self, inside: socket.socket | None) -> None:
         """A dead namespace's identity may become another's, its cookie never. A socket ``inside`` knows it."""

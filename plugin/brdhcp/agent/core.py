@@ -59,8 +59,19 @@ class Core:
         self.links = Links(lambda name: self.in_thread(self.node.index, name), ports.unplug)
 
     async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """``call`` in a worker thread: for what waits for the kernel or the disk."""
-        return await asyncio.get_running_loop().run_in_executor(self.workers, lambda: call(*args, **kwargs))
+        """``call`` in a worker thread: for what waits for the kernel or the disk.
+
+        A thread cannot be stopped. Who is cancelled waits until it is done with ``call``, so that nothing is undone,
+        and no descriptor closed, that it still works on.
+        """
+        job = self.workers.submit(call, *args, **kwargs)
+        done = asyncio.wrap_future(job)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            if not job.cancel():
+                await asyncio.wait([done])
+            raise
 
     async def save(self, record: Attachment) -> None:
         """On disk when this returns. Raises ``StoreFailure``."""

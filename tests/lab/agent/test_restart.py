@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from brdhcp.agent import faults
 
-from tests.lab.agent.rig import NOTE, STATE, Rig
+from tests.lab.agent.rig import NOTE, ROOT, STATE, Rig
 from tests.lab.lan import Lan, until
 
 ADD_POINTS = [point for point in faults.POINTS if point.startswith("add: ")]
@@ -50,6 +51,15 @@ def test_an_add_that_was_cut_off_leaves_nothing_once_the_agent_is_back(quiet: Ri
     quiet.nothing_left()
     assert quiet.cni("ADD", "web").status == 0
     assert len(quiet.lan.server_leases()) == 1
+
+
+def test_an_add_that_is_given_up_while_a_thread_makes_its_link_leaves_nothing(quiet: Rig) -> None:
+    """As at the deadline, or when the agent ends; the bridge holds the port back, so there is time for it."""
+    quiet.lan.node.ip("link set dev mybr0 type bridge stp_state 1 forward_delay 3000")
+    told = f"env PYTHONPATH={ROOT}:{ROOT}/plugin {sys.executable} -m tests.lab.agent.cut_off {quiet.pod('web')} {STATE}"
+    left = json.loads(quiet.lan.node.run(told).stdout)
+    assert left == {"cancelled": True, "links": [], "records": 0}
+    assert "eth0" not in quiet.lan.node.run("ip -n web link").stdout
 
 
 @pytest.mark.parametrize("point", DEL_POINTS)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from envctl.config import Config
+from envctl.environment import side_by_side
 from envctl.node import Completed, SshNode
 from envctl.providers.base import Pod
 from envctl.providers.vagrant import Virtual
@@ -56,10 +57,17 @@ class Machine:
     def host(self, command: str, *args: object, check: bool = True, timeout: float = 30) -> Completed:
         return self.provider.host().run(command, *args, check=check, timeout=timeout)
 
-    def pod(self, name: str) -> Pod:
-        """The pod of that name, made when it is not there."""
+    def pods(self, *names: str) -> list[Pod]:
+        """The pods of those names, pod1 and pod2 without any; what is not there is made, all at once."""
         there = {pod.name: pod for pod in self.provider.pod_list() if pod.running}
-        return there.get(name) or self.provider.pod_add(self.master, name)
+        return side_by_side(
+            lambda name: there.get(name) or self.provider.pod_add(self.master, name),
+            names or ("pod1", "pod2"),
+        )
+
+    def pod(self, name: str) -> Pod:
+        """One of them."""
+        return self.pods(name)[0]
 
     def ready(self) -> bool:
         """The apiserver says ok and the node is Ready."""

@@ -7,7 +7,7 @@ from tests.vm.conftest import Machine
 
 
 def test_the_acceptance_suite_passes(vm: Machine) -> None:
-    vm.pod("pod1"), vm.pod("pod2")
+    vm.pods()
     report = run_suite(vm.provider)
     failed = [f"{check.title}: {check.message}" for check in report.checks if check.failed]
     assert report.passed, "\n".join([report.summary(), *failed])

@@ -22,7 +22,7 @@ def service_address(vm: Machine, name: str, namespace: str = "default") -> str:
 
 
 def test_a_service_in_front_of_two_pods_answers_from_a_pod_the_node_and_the_workstation(vm: Machine) -> None:
-    pods = [vm.pod("pod1"), vm.pod("pod2")]
+    pods = vm.pods()
     vm.before["expiries"] = vm.expiries()
     vm.kubectl("apply", "-f", "-", input=json.dumps(SERVICE))
     cluster = service_address(vm, "web")

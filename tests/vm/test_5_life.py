@@ -35,7 +35,7 @@ def test_deleting_a_pod_gives_its_address_back(vm: Machine) -> None:
 
 @pytest.mark.parametrize("unit", ["kubelet", "containerd", "brdhcpd"])
 def test_restarting_a_service_loses_nothing(vm: Machine, unit: str) -> None:
-    pods = [vm.pod("pod1"), vm.pod("pod2")]
+    pods = vm.pods()
     vm.run("systemctl restart %s", unit, timeout=120)
     until(vm.ready, within=240, what="the node being Ready again")
     after = {pod.name: pod for pod in vm.provider.pod_list()}
@@ -46,7 +46,7 @@ def test_restarting_a_service_loses_nothing(vm: Machine, unit: str) -> None:
 
 
 def test_an_agent_that_is_killed_comes_back_with_every_lease(vm: Machine) -> None:
-    pods = [vm.pod("pod1"), vm.pod("pod2")]
+    pods = vm.pods()
     vm.run("systemctl kill --signal=KILL brdhcpd")
     until(lambda: vm.run("systemctl is-active brdhcpd", check=False).stdout == "active\n", within=120,
           what="the agent running again")  # fmt: skip
@@ -57,7 +57,7 @@ def test_an_agent_that_is_killed_comes_back_with_every_lease(vm: Machine) -> Non
 
 def test_leases_of_pods_and_of_the_node_are_renewed_past_their_expiry(vm: Machine) -> None:
     """Every lease here lasts two minutes: each expiry in the server's books moves past the one of long ago."""
-    pods = [vm.pod("pod1"), vm.pod("pod2")]
+    pods = vm.pods()
     macs = [vm.run("cat /sys/class/net/%s/address", vm.provider.config.bridge).stdout.strip()]
     macs += [pod.mac for pod in pods]
     first = vm.before.get("expiries") or vm.expiries()

@@ -11,7 +11,7 @@ from tests.vm.conftest import Machine
 
 @pytest.mark.parametrize("how", ["a reboot", "a power cut"])
 def test_the_machine_comes_back_on_its_bridge_with_its_cluster_and_its_pods(vm: Machine, how: str) -> None:
-    before = {pod.name: pod for pod in (vm.pod("pod1"), vm.pod("pod2"))}
+    before = {pod.name: pod for pod in vm.pods()}
     boot = vm.run("cat /proc/sys/kernel/random/boot_id").stdout
     if how == "a reboot":
         vm.run("systemd-run --quiet --on-active=1 systemctl reboot")

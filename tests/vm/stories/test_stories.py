@@ -33,7 +33,7 @@ def up(vm: Machine) -> Machine:
         vm.provider.install_plugin(vm.master)
         uplink.migrate(vm.master, vm.provider.host(), vm.provider.config)
     until(vm.ready, within=420, what="the node being Ready")
-    vm.pod("pod1"), vm.pod("pod2")
+    vm.pods()
     return vm
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Docker 18.09.9 with the cgroup driver that the kubelet has; SELinux, firewalld and NetworkManager out of the way.
+# Docker 18.09.9 with the cgroup driver that the kubelet has; SELinux and firewalld out of the way.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=fetch.sh
@@ -17,10 +17,6 @@ do_it() {
     setenforce 0 2>/dev/null || true
     sed -i 's/^SELINUX=enforcing$/SELINUX=permissive/' /etc/selinux/config
     systemctl disable --now firewalld 2>/dev/null || true
-    if [[ -d /etc/NetworkManager/conf.d ]]; then
-        fill "$home/guest/NetworkManager.conf" >/etc/NetworkManager/conf.d/envctl.conf
-        systemctl try-restart NetworkManager
-    fi
     # container-selinux is of CentOS' extras, and Docker wants it: first one, then the other, each version named.
     # shellcheck disable=SC2046  # lists of words
     yum -y -q install $(locked packages.centos.install)

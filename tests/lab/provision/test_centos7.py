@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shlex
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,3 +106,83 @@ def test_a_file_that_is_nowhere_what_the_lock_says_ends_the_step(guest: Machine,
     assert done.returncode == 1
     assert "kubectl could not be had from any of" in done.stderr
     assert guest.run(f"chroot {ROOT} test -e /usr/local/bin/kubectl", check=False).returncode
+
+
+SCRIPTS = "/etc/sysconfig/network-scripts"
+BOX = 'DEVICE="eth0"\nBOOTPROTO="dhcp"\nONBOOT="yes"\nTYPE="Ethernet"\nPERSISTENT_DHCLIENT="yes"\n'
+SYSTEMD = """\
+#!/bin/sh
+# systemd as a folder of what runs and what starts at boot; what it was told is in /told
+case "$*" in
+"is-active --quiet "*) exec test -e "/units/$3.active" ;;
+"is-enabled --quiet "*) exec test -e "/units/$3.enabled" ;;
+"enable "*) touch "/units/$2.enabled" ;;
+"disable --now "*) rm "/units/$3.active" "/units/$3.enabled" ;;
+"restart "*) ;;
+*) exit 2 ;;
+esac
+echo "$*" >>/told
+"""
+
+
+@pytest.fixture
+def managed(guest: Machine) -> Machine:
+    """A guest as its box is: NetworkManager runs, and the first NIC has a file for network-scripts."""
+    for path, text in {f"{SCRIPTS}/ifcfg-eth0": BOX, "/usr/local/sbin/systemctl": SYSTEMD}.items():
+        guest.run(
+            f"chroot {ROOT} sh -c 'mkdir -p {Path(path).parent}; cat >{path}; chmod 755 {path}'", stdin=text
+        )
+    guest.run(
+        f"chroot {ROOT} sh -c 'mkdir /units; cd /units; touch NetworkManager.active NetworkManager.enabled'"
+    )
+    return guest
+
+
+def network(guest: Machine, verb: str) -> subprocess.CompletedProcess[str]:
+    return guest.run(f"chroot {ROOT} /usr/local/lib/envctl/steps/network.sh {verb}", check=False)
+
+
+def ifcfg(guest: Machine, nic: str) -> dict[str, str]:
+    """The NIC's file as network-scripts read it: by a shell."""
+    names = "DEVICE BOOTPROTO ONBOOT NM_CONTROLLED DEFROUTE"
+    script = f'. {SCRIPTS}/ifcfg-{nic}; for name in {names}; do echo "$name=${{!name}}"; done'
+    said = guest.run(f"chroot {ROOT} bash -c {shlex.quote(script)}").stdout
+    return dict(line.split("=", 1) for line in said.splitlines())
+
+
+def test_the_nic_is_taken_from_networkmanager_and_given_to_network_scripts(managed: Machine) -> None:
+    assert "leaves eth0 to NetworkManager" in network(managed, "is-done").stderr
+    done = network(managed, "run")
+    assert not done.returncode, done.stderr
+    told = ["disable --now NetworkManager", "enable network", "restart network"]
+    assert read(managed, "/told").splitlines() == told
+    said = ifcfg(managed, "eth0")
+    assert (said["DEVICE"], said["BOOTPROTO"], said["NM_CONTROLLED"]) == ("eth0", "dhcp", "no")
+    assert network(managed, "run").stdout == "network: was done\n"
+    managed.run(f"chroot {ROOT} touch /units/NetworkManager.enabled")
+    assert "starts at boot" in network(managed, "is-done").stderr
+
+
+def test_a_nic_without_a_file_for_network_scripts_is_left_to_networkmanager(managed: Machine) -> None:
+    managed.run(f"chroot {ROOT} rm {SCRIPTS}/ifcfg-eth0")
+    done = network(managed, "run")
+    assert done.returncode == 1
+    assert f"there is no {SCRIPTS}/ifcfg-eth0" in done.stderr
+    assert managed.run(f"chroot {ROOT} test -e /told", check=False).returncode
+
+
+def test_on_virtualbox_the_second_nic_is_the_lans_and_the_way_out(managed: Machine) -> None:
+    settings = "NODE_UPLINK=eth1\\nNODE_SSH_NIC=eth0\\n"
+    managed.run(f"chroot {ROOT} sh -c 'printf \"{settings}\" >>/etc/envctl/node.env'")
+    done = network(managed, "run")
+    assert not done.returncode, done.stderr
+    lan, ssh = ifcfg(managed, "eth1"), ifcfg(managed, "eth0")
+    assert lan == {
+        "DEVICE": "eth1",
+        "BOOTPROTO": "dhcp",
+        "ONBOOT": "yes",
+        "NM_CONTROLLED": "no",
+        "DEFROUTE": "",
+    }
+    assert (ssh["BOOTPROTO"], ssh["NM_CONTROLLED"], ssh["DEFROUTE"]) == ("dhcp", "no", "no")
+    assert network(managed, "is-done").returncode == 0

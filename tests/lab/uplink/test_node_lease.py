@@ -27,10 +27,15 @@ option lease {LEASE_S}
 static_lease {Lan.NODE_MAC} 172.16.91.10
 """
 DHCLIENT = "dhclient -4 -v -lf /run/dhclient.leases -pf /run/dhclient.pid eth0"
+# As ifup-eth of CentOS 7's network-scripts starts it, where the NIC's file has no UUID; -H, which is Red Hat's own, is
+# left out.
+FILES = "-lf /var/lib/dhclient/dhclient--eth0.lease -pf /var/run/dhclient-eth0.pid"
+IFUP_ETH = f"/sbin/dhclient -q {FILES} eth0"
+IFCFG = "/etc/sysconfig/network-scripts/ifcfg"
 
 
 @pytest.fixture
-def lan() -> Iterator[Lan]:
+def lan(request: pytest.FixtureRequest) -> Iterator[Lan]:
     """The node got .10 from a server that grants eight seconds, by dhclient; an agent runs."""
     with Lan(serve=False) as made:
         router, node = made.router, made.node
@@ -41,7 +46,8 @@ def lan() -> Iterator[Lan]:
         copy = "lowerdir=/etc,upperdir=/run/up,workdir=/run/work"
         node.run(f"sh -c 'mkdir /run/up /run/work; mount -t overlay -o {copy} etc /etc'")
         node.ip("addr flush dev eth0")
-        node.run(DHCLIENT)
+        node.run("sh -c 'mount -t tmpfs lib /var/lib; mkdir /var/lib/dhclient /var/lib/dhcp'")
+        node.run(getattr(request, "param", DHCLIENT))
         agent = node.spawn(
             f"{Path(sys.executable).with_name('brdhcpd')} --state-dir {STATE} --log-format json"
         )
@@ -108,3 +114,24 @@ def test_a_rollback_ends_the_client_that_a_boot_gave_to_the_bridge(lan: Lan) -> 
     uplink(lan, "migrate --confirm-within 60 --persist none")
     uplink(lan, "confirm")
     lan.host.run("ping -c 1 -W 1 172.16.91.10")
+
+
+@pytest.mark.parametrize("lan", [IFUP_ETH], indirect=True)
+def test_the_client_of_network_scripts_is_known_and_the_nics_file_becomes_the_bridges(lan: Lan) -> None:
+    node = lan.node
+    box = 'DEVICE="eth0"\nBOOTPROTO="dhcp"\nONBOOT="yes"\nPERSISTENT_DHCLIENT="yes"\nNM_CONTROLLED=no\n'
+    node.run(
+        f"sh -c 'rm -rf /etc/network /etc/netplan; mkdir -p {Path(IFCFG).parent}; cat >{IFCFG}-eth0'",
+        stdin=box,
+    )
+    uplink(lan, "migrate --confirm-within 60 --persist auto")
+    uplink(lan, "confirm")
+    assert not node.run("pgrep -x -r S dhclient", check=False).stdout
+    port, bridge = (node.run(f"cat {IFCFG}-{nic}").stdout.splitlines() for nic in ("eth0", "mybr0"))
+    assert {"BOOTPROTO=none", "BRIDGE=mybr0", "NM_CONTROLLED=no"} <= set(port)
+    assert {"DEVICE=mybr0", 'BOOTPROTO="dhcp"', 'PERSISTENT_DHCLIENT="yes"', "NM_CONTROLLED=no"} <= set(
+        bridge
+    )
+    uplink(lan, "rollback")
+    assert IFUP_ETH in node.run("pgrep -a -x -r S dhclient").stdout
+    assert node.run(f"cat {IFCFG}-eth0").stdout == box

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +33,6 @@ def test_kubeadm_is_told_the_versions_and_the_runtime_of_this_guest() -> None:
     assert cluster["etcd"]["local"]["imageTag"] == "3.3.15-0"
     driver = documents["KubeletConfiguration"]["cgroupDriver"]
     assert f"native.cgroupdriver={driver}" in json.loads((GUEST / "daemon.json").read_text())["exec-opts"]
-
-
-def test_networkmanager_leaves_the_bridge_the_nic_and_the_cables_of_pods_alone() -> None:
-    parsed = ConfigParser()
-    parsed.read_string(filled(GUEST / "NetworkManager.conf"))
-    unmanaged = parsed["keyfile"]["unmanaged-devices"].split(";")
-    assert unmanaged == ["interface-name:veth*", "interface-name:mybr0", "interface-name:eth0"]
 
 
 def test_the_lock_file_is_ascii_since_the_guests_python_2_prints_nothing_else_into_a_pipe() -> None:

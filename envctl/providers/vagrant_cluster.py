@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from envctl.node import Completed, Node
@@ -15,23 +16,7 @@ from envctl.wait import until
 
 LABEL = "envctl.pod"
 READY_S = 240.0
-RECORDS = """
-import glob, json
-found = []
-for path in glob.glob("/var/lib/cni/results/*") + glob.glob("/var/lib/cni/cache/results/*"):
-    try:
-        record = json.load(open(path))
-    except (OSError, ValueError):
-        continue
-    names = dict(record.get("cniArgs") or ())
-    container = record.get("containerId", "")
-    pid = ""
-    for file in glob.glob("/run/containerd/io.containerd.runtime.v*/k8s.io/%s/init.pid" % container):
-        pid = open(file).read().strip()
-    found.append({"name": names.get("K8S_POD_NAME", ""), "namespace": names.get("K8S_POD_NAMESPACE", ""),
-                  "container": container, "pid": pid, "result": record.get("result") or {}})
-print(json.dumps(found))
-"""
+RECORDS = Path(__file__).with_name("vagrant_records.py")
 
 
 def manifest(name: str, image: str, node: str) -> dict[str, Any]:
@@ -105,7 +90,7 @@ class Cluster:
         python = (
             "if test -x /opt/brdhcp/bin/python3; then set -- /opt/brdhcp/bin/python3; else set -- python3; fi"
         )
-        records = self.master.run(python + '; exec "$@" -c %s', RECORDS).json()
+        records = self.master.run(python + '; exec "$@" -c %s', RECORDS.read_text()).json()
         return [record for record in records if record["namespace"] == "default"]
 
     def pod(self, name: str) -> Pod:

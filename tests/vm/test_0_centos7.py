@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -206,3 +209,77 @@ def test_vagrant_accepts_the_vagrantfile_for_virtualbox(tmp_path: Path) -> None:
     program.chmod(0o755)
     done = validated("virtualbox", "centos7", tmp_path, str(program.parent))
     assert not done.returncode, done.stdout + done.stderr
+
+
+EVALUATE = """
+require "json"
+require "vagrant"
+# VMware's provider is in no package index: whatever its section says is kept.
+settings = Class.new(Vagrant.plugin("2", :config)) do
+  attr_accessor :base_mac, :base_address
+  def vmx = (@vmx ||= {})
+end
+Class.new(Vagrant.plugin("2")) { name "vmware"; config(:vmware_desktop, :provider) { settings } }
+name = ARGV[1].to_sym
+config = Vagrant::Environment.new(cwd: ARGV[0]).vagrantfile.machine_config(:master, name, nil, nil, false)[:config]
+provider = config.vm.get_provider_config(name)
+puts JSON.generate(
+  steps: config.vm.provisioners.select { |one| one.type == :shell }.map { |one| one.config.inline || one.config.path },
+  settings: config.vm.provisioners.find { |one| one.name == :settings }.config.env,
+  provider: provider.instance_variables.to_h { |name| [name.to_s.delete("@"), provider.instance_variable_get(name)] }
+)
+"""
+
+
+def evaluated(provider: str, tmp_path: Path) -> dict[str, Any]:
+    """What Vagrant itself makes of the Vagrantfile for that provider, which need not be installed."""
+    argv = ["ruby", "-e", EVALUATE, str(ROOT), provider]
+    words = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "VAGRANT_DOTFILE_PATH": str(tmp_path / "vagrant"),
+    }
+    done = subprocess.run(argv, capture_output=True, text=True, env=words)
+    assert not done.returncode, done.stderr
+    read = json.loads(done.stdout)
+    assert isinstance(read, dict)
+    return read
+
+
+@pytest.mark.parametrize("provider", ["libvirt", "virtualbox", "vmware_desktop"])
+def test_every_provider_is_provisioned_by_the_same_steps_after_the_settings(
+    provider: str, tmp_path: Path
+) -> None:
+    scripts = [f"/usr/local/lib/envctl/steps/{name}.sh run" for name in CENTOS["steps"]]
+    assert evaluated(provider, tmp_path)["steps"] == ["provision/steps/settle.sh", *scripts]
+
+
+def test_the_lans_adapter_of_virtualbox_is_eth1_and_its_address_is_reserved(tmp_path: Path) -> None:
+    """The adapter's MAC is the one of the reservation; VBoxManage is a stand-in that writes down what it is told."""
+    read = evaluated("virtualbox", tmp_path)
+    assert read["settings"] == {"NODE_ADDRESS": "172.16.91.10", "NODE_UPLINK": "eth1", "NODE_SSH_NIC": "eth0"}
+    words = [word for _event, command in read["provider"]["customizations"] for word in command]
+    given = dict(pairwise(words))
+    assert (given["--nic2"], given["--nictype1"], given["--nictype2"]) == ("natnetwork", "virtio", "virtio")
+
+    told = tmp_path / "told"
+    program = tmp_path / "VBoxManage"
+    program.write_text(f'#!/bin/sh\necho "$*" >>{told}\n')
+    program.chmod(0o755)
+    subprocess.run(
+        [PROVISION / "virtualbox/natnetwork.sh", "ensure"],
+        check=True,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )
+    line = next(line for line in told.read_text().splitlines() if "--fixed-address" in line)
+    assert line.startswith("dhcpserver modify --network envctl-lan ")
+    options = dict(pairwise(line.split()))
+    assert options["--fixed-address"] == "172.16.91.10"
+    assert options["--mac-address"].replace(":", "") == given["--macaddress2"]
+
+
+def test_the_address_of_a_vmware_machine_is_reserved_by_a_mac_that_vmware_takes(tmp_path: Path) -> None:
+    read = evaluated("vmware_desktop", tmp_path)
+    assert read["provider"]["base_address"] == read["settings"]["NODE_ADDRESS"] == "172.16.91.10"
+    assert re.fullmatch("00:50:56:[0-3][0-9A-F](:[0-9A-F]{2}){2}", read["provider"]["base_mac"])
+    assert read["provider"]["vmx"]["ethernet0.connectionType"] == "nat"

@@ -90,16 +90,28 @@ def box_build(output: Output = Format.TABLE) -> None:
 
 
 def bundle(
-    directory: Annotated[Path, typer.Argument(help="Where to.")] = Path("build/bundle"),
+    directory: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Where to; build/bundle of the checkout, where up looks for it, when it is left out."
+        ),
+    ] = None,
     allow_unverified: Annotated[
         bool, typer.Option("--allow-unverified", help="Take files whose checksum nobody knows.")
     ] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Download the centos7 guest's boxes and programs, each accepted by its checksum."""
+    """Download the centos7 guest's boxes and programs, each accepted by its checksum.
+
+    Vagrant takes the box from it, and up sends the programs to the guest.
+
+    Packages and images are not in it: for those the guest needs a network.
+    """
     from rich.text import Text
 
     from envctl.provision.downloads import bundle as download
+    from envctl.provision.steps import BUNDLE
 
+    directory = directory or BUNDLE
     files = download(directory, allow_unverified=allow_unverified, note=lambda line: err().print(Text(line)))
     emit([os.fspath(path) for path in files], output, lambda _width: Text(os.fspath(directory)))

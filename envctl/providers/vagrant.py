@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from envctl.box.cache import default_root
 from envctl.config import Config
@@ -74,6 +75,7 @@ class Virtual(Provider):
             Action(f"box {guest}", self._ensure_box),
             Action("virtual machine master", self._ensure_machine),
             Action("settings of the guest", self._settle),
+            *([Action("bundle for the guest", self._send_bundle)] if self._files() else ()),
             *(Action(f"{name} on master", self._step(name)) for name in before),
             Action("kubeconfig for the workstation", self._export_kubeconfig),
         )
@@ -118,6 +120,15 @@ class Virtual(Provider):
 
     def _settle(self) -> str:
         return settle(self.master(), self.config.guest, vagrant_settings.of_node(self.config))
+
+    def _files(self) -> list[dict[str, Any]]:
+        """What the steps on the guest download, by the lock; nothing where the box has it all."""
+        return list(lock()["guests"][self.config.guest].get("files", ()))
+
+    def _send_bundle(self) -> str:
+        from envctl.provision.downloads import send
+
+        return send(self.master(), self._files())
 
     def _step(self, name: str) -> Callable[[], str]:
         return lambda: GuestStep(name).run(self.master())

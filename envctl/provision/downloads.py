@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from envctl.errors import EnvctlError
+from envctl.node import Node
 from envctl.providers.base import Finding
-from envctl.provision.steps import lock
+from envctl.provision.steps import BUNDLE, HOME, lock
 
 CHUNK = 1 << 20
 TIMEOUT_S = 30.0
@@ -163,3 +164,20 @@ def _have(download: Download, path: Path, note: Note) -> str:
 def _digest(path: Path) -> str:
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def send(node: Node, files: Sequence[Mapping[str, Any]], directory: Path = BUNDLE) -> str:
+    """Put those of a guest's ``files`` (entries of the lock) that a bundle has on the node; what to show of it.
+
+    What is there already is not sent again; what is not as the lock says stays here: the node would refuse it.
+    """
+    sent = 0
+    for file in files:
+        path, target = directory / file["name"], f"{HOME}/bundle/{file['name']}"
+        if not path.is_file() or _digest(path) != file["sha256"]:
+            continue
+        there = node.run("sha256sum %s", target, check=False, timeout=120).stdout
+        if not there.startswith(file["sha256"]):
+            node.put(target, path.read_bytes())
+            sent += 1
+    return f"{sent} files sent"

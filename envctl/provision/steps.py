@@ -23,6 +23,7 @@ from envctl.node import Node, NodeError
 ROOT = Path(__file__).parents[2]
 PROVISION = ROOT / "provision"
 WHEELS = ROOT / "build/wheels"
+BUNDLE = ROOT / "build/bundle"
 HOME = "/usr/local/lib/envctl"
 UPLOADED = "/tmp/envctl"
 STEP_TIMEOUT_S = 1500.0

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The control plane's images by digest, from the registry or its mirror, under the names that kubeadm asks for.
+# The control plane's images by digest, from the registry or its mirror, under the names that kubeadm asks for. What was
+# loaded under such a name before is left as it is.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=fetch.sh
@@ -13,26 +14,24 @@ for item in sorted(json.load(open(sys.argv[1]))["guests"]["centos7"]["images"]["
     print("\t".join(item))' "${ENVCTL_LOCK:-$home/lock.json}"
 }
 
+has() { docker image inspect "$K8S_IMAGE_REPOSITORY/$1" >/dev/null 2>&1; }
+
 is_done() {
     local name digest
     while IFS=$'\t' read -r name digest; do
-        docker image inspect "$K8S_IMAGE_REPOSITORY/$name" >/dev/null 2>&1 || fail "no image $name"
+        has "$name" || fail "no image $name"
     done < <(each)
 }
 
 do_it() {
-    local name digest registry got
+    local name digest registry
     while IFS=$'\t' read -r name digest; do
-        got=
-        if [[ -f "$bundle/${name/:/_}.tar" ]]; then
-            docker load --quiet --input "$bundle/${name/:/_}.tar" && got=yes
-        fi
         for registry in $K8S_IMAGE_REPOSITORY $(locked images.mirrors); do
-            [[ -n "$got" ]] && break
+            has "$name" && break
             docker pull "$registry/${name%:*}@$digest" >/dev/null &&
-                docker tag "$registry/${name%:*}@$digest" "$K8S_IMAGE_REPOSITORY/$name" && got=yes
+                docker tag "$registry/${name%:*}@$digest" "$K8S_IMAGE_REPOSITORY/$name"
         done
-        [[ -n "$got" ]] || fail "$name ($digest) could not be had"
+        has "$name" || fail "$name ($digest) could not be had"
     done < <(each)
 }
 

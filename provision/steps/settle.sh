@@ -12,6 +12,10 @@ cp -r "$uploaded/provision/steps" "$uploaded/provision/kubernetes" "$home/"
 cp -r "$uploaded/provision/$guest" "$home/guest"
 cp "$uploaded/provision/lock.json" "$home/"
 cp -r "$uploaded/wheels" "$home/wheels"
+if [[ -d "$uploaded/bundle" ]]; then
+    install -d "$home/bundle"
+    mv -f "$uploaded"/bundle/* "$home/bundle/"
+fi
 chmod +x "$home"/steps/*.sh
 rm -rf "$uploaded"
 {

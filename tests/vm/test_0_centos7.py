@@ -223,17 +223,20 @@ Class.new(Vagrant.plugin("2")) { name "vmware"; config(:vmware_desktop, :provide
 name = ARGV[1].to_sym
 config = Vagrant::Environment.new(cwd: ARGV[0]).vagrantfile.machine_config(:master, name, nil, nil, false)[:config]
 provider = config.vm.get_provider_config(name)
+files, scripts = config.vm.provisioners.partition { |one| one.type == :file }
 puts JSON.generate(
-  steps: config.vm.provisioners.select { |one| one.type == :shell }.map { |one| one.config.inline || one.config.path },
+  steps: scripts.map { |one| one.config.inline || one.config.path },
+  files: files.map { |one| [one.config.source, one.config.destination] },
+  box: [config.vm.box_url, config.vm.box_download_checksum],
   settings: config.vm.provisioners.find { |one| one.name == :settings }.config.env,
   provider: provider.instance_variables.to_h { |name| [name.to_s.delete("@"), provider.instance_variable_get(name)] }
 )
 """
 
 
-def evaluated(provider: str, tmp_path: Path) -> dict[str, Any]:
-    """What Vagrant itself makes of the Vagrantfile for that provider, which need not be installed."""
-    argv = ["ruby", "-e", EVALUATE, str(ROOT), provider]
+def evaluated(provider: str, tmp_path: Path, root: Path = ROOT) -> dict[str, Any]:
+    """What Vagrant itself makes of the Vagrantfile in ``root`` for that provider, which need not be installed."""
+    argv = ["ruby", "-e", EVALUATE, str(root), provider]
     words = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -283,3 +286,23 @@ def test_the_address_of_a_vmware_machine_is_reserved_by_a_mac_that_vmware_takes(
     assert read["provider"]["base_address"] == read["settings"]["NODE_ADDRESS"] == "172.16.91.10"
     assert re.fullmatch("00:50:56:[0-3][0-9A-F](:[0-9A-F]{2}){2}", read["provider"]["base_mac"])
     assert read["provider"]["vmx"]["ethernet0.connectionType"] == "nat"
+
+
+def test_what_a_bundle_has_is_taken_from_it_by_vagrant_and_sent_to_the_guest(tmp_path: Path) -> None:
+    libvirt = CENTOS["box"]["libvirt"]
+    shutil.copy(ROOT / "Vagrantfile", tmp_path)
+    shutil.copytree(PROVISION, tmp_path / "provision")
+    without = evaluated("libvirt", tmp_path, tmp_path)
+    assert without["box"] == [[libvirt["url"]], libvirt["sha256"]]
+    assert [place for _source, place in without["files"]] == ["/tmp/envctl/provision", "/tmp/envctl/wheels"]
+
+    bundle = tmp_path / "build/bundle"
+    bundle.mkdir()
+    box = bundle / libvirt["url"].rpartition("/")[2]
+    for path in (box, bundle / "kubectl", bundle / "stray"):
+        path.touch()
+    read = evaluated("libvirt", tmp_path, tmp_path)
+    assert read["box"] == [[box.as_uri()], libvirt["sha256"]]
+    assert [one for one in read["files"] if one not in without["files"]] == [
+        [str(bundle / "kubectl"), "/tmp/envctl/bundle/kubectl"]
+    ]

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from envctl.provision.steps import PROVISION
+from envctl.node import NamespaceNode
+from envctl.provision.downloads import send
+from envctl.provision.steps import HOME, PROVISION
 from tests.lab.lan import Machine
 
 ROOT = "/mnt/root"
@@ -39,7 +41,10 @@ def serve(file: dict[str, Any], folder: Path) -> None:
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[dict[str, Any]]:
-    """What was uploaded to a guest, in ``tmp_path``; the entries of its lock file, all of which are on disk."""
+    """What was uploaded to a guest, in ``tmp_path``; the entries of its lock file, all of which are on disk.
+
+    The first one is nowhere but in the bundle that was sent along.
+    """
     uploaded = tmp_path / "uploaded"
     for part in ("steps", "kubernetes", "centos7"):
         shutil.copytree(PROVISION / part, uploaded / "provision" / part)
@@ -48,6 +53,8 @@ def files(tmp_path: Path) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = lock["guests"]["centos7"]["files"]
     for entry in entries:
         serve(entry, tmp_path)
+    (uploaded / "bundle").mkdir()
+    (tmp_path / entries[0]["name"]).rename(uploaded / "bundle" / entries[0]["name"])
     (uploaded / "provision/lock.json").write_text(json.dumps(lock))
     return entries
 
@@ -106,6 +113,66 @@ def test_a_file_that_is_nowhere_what_the_lock_says_ends_the_step(guest: Machine,
     assert done.returncode == 1
     assert "kubectl could not be had from any of" in done.stderr
     assert guest.run(f"chroot {ROOT} test -e /usr/local/bin/kubectl", check=False).returncode
+
+
+def test_what_was_sent_along_in_a_bundle_needs_no_network(
+    guest: Machine, files: list[dict[str, Any]]
+) -> None:
+    name = files[0]["name"]
+    assert guest.run(f"chroot {ROOT} test -e {HOME}/bundle/{name}").returncode == 0
+    said = guest.run(f"chroot {ROOT} {STEP} run").stderr
+    assert name not in said
+    assert read(guest, files[0]["to"]).endswith(f"echo {name}\n")
+
+
+def test_a_bundle_is_sent_once_and_without_what_the_lock_does_not_say(tmp_path: Path) -> None:
+    files: list[dict[str, Any]] = [{"name": name} for name in ("kubeadm", "kubelet", "absent")]
+    for file in files:
+        serve(file, tmp_path)
+    (tmp_path / "kubelet").write_text("other")
+    (tmp_path / "absent").unlink()
+    with Machine("centos7") as machine:
+        machine.run("mount -t tmpfs lib /usr/local/lib")
+        node = NamespaceNode("centos7", "", machine.pid)
+        assert send(node, files, tmp_path) == "1 files sent"
+        assert node.names(f"{HOME}/bundle") == ["kubeadm"]
+        assert send(node, files, tmp_path) == "0 files sent"
+
+
+DOCKER = """\
+#!/bin/sh
+# Docker as a folder of the images that it has; the first registry is away
+echo "$*" >>/told
+case "$1 $2" in
+"image inspect") exec test -e "/images/$(echo "$3" | tr / _)" ;;
+"pull registry.k8s.io"*) exit 1 ;;
+pull*) ;;
+tag*) touch "/images/$(echo "$3" | tr / _)" ;;
+*) exit 2 ;;
+esac
+"""
+
+
+def test_images_come_by_digest_and_those_that_were_loaded_by_hand_are_left_alone(guest: Machine) -> None:
+    for path, text in {"/usr/local/sbin/docker": DOCKER, "/images/registry.k8s.io_pause:3.1": ""}.items():
+        script = f"mkdir -p {Path(path).parent}; cat >{path}; chmod 755 {path}"
+        guest.run(f"chroot {ROOT} sh -c '{script}'", stdin=text)
+    guest.run(f"chroot {ROOT} sh -c 'echo >{HOME}/bundle/etcd_3.3.15-0.tar'")
+    step = STEP.replace("binaries", "images")
+    assert "no image" in guest.run(f"chroot {ROOT} {step} is-done", check=False).stderr
+    guest.run(f"chroot {ROOT} {step} run")
+    wanted = json.loads((PROVISION / "lock.json").read_text())["guests"]["centos7"]["images"]
+    told = [line for line in read(guest, "/told").splitlines() if not line.startswith("image inspect")]
+    expected = []
+    for name, digest in sorted(wanted["list"].items()):
+        if name != "pause:3.1":
+            first, mirror = (
+                f"{place}/{name.partition(':')[0]}@{digest}"
+                for place in ("registry.k8s.io", *wanted["mirrors"])
+            )
+            expected += [f"pull {first}", f"pull {mirror}", f"tag {mirror} registry.k8s.io/{name}"]
+    assert told == expected
+    assert guest.run(f"chroot {ROOT} {step} run").stdout == "images: was done\n"
 
 
 SCRIPTS = "/etc/sysconfig/network-scripts"

@@ -28,7 +28,7 @@ fetch() {
     local name=$1 sha=$2 target=$3 url
     shift 3
     if [[ "$sha" == - && "${ENVCTL_ALLOW_UNVERIFIED:-0}" != 1 ]]; then
-        fail "$name has no checksum in the lock file; --allow-unverified takes it all the same"
+        fail "$name has no checksum in the lock file; ENVCTL_ALLOW_UNVERIFIED=1 takes it all the same"
     fi
     if [[ -f "$target" && "$sha" != - ]] && matches "$target" "$sha"; then
         return 0

@@ -10,7 +10,7 @@ mac=${ENVCTL_MAC:-52:54:00:91:00:10}
 
 case "${1:-ensure}" in
 ensure)
-    if ! VBoxManage natnetwork list "$name" | grep -qw "$name"; then
+    if ! VBoxManage natnetwork list "$name" | grep -w "$name" >/dev/null; then
         VBoxManage natnetwork add --netname "$name" --network "$subnet.0/24" --enable --dhcp on
     fi
     # Its default range begins at .3, which collides with an address of VirtualBox's own.

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.envctl_lab.labs import fresh_name, removed_at_the_end
 from tests.lab.lan import until
 
 ENVCTL = Path(sys.executable).with_name("envctl")
@@ -54,12 +55,13 @@ def traces(name: str) -> list[str]:
 
 @contextlib.contextmanager
 def environment(suffix: str) -> Iterator[str]:
-    """A name of the test's own; whatever is left of it at the end is removed."""
-    name = f"t{os.getpid()}-{suffix}"
-    try:
-        yield name
-    finally:
-        envctl("down", "-n", name)
+    """A name of the test's own; whatever is left of it at the end is removed, also when this process is killed."""
+    name = f"{fresh_name()}-{suffix}"
+    with removed_at_the_end(name):
+        try:
+            yield name
+        finally:
+            envctl("down", "-n", name)
 
 
 @pytest.fixture(scope="module")

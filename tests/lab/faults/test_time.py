@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.lab.agent.rig import Rig
 from tests.lab.faults.both import Server, agree, end, pods, strange_rig
+from tests.lab.faults.clock import FAKETIME
 from tests.lab.lan import until
 
 Lab = tuple[Rig, Server]
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 
 @pytest.fixture

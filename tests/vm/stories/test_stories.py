@@ -29,7 +29,7 @@ REMOVAL = "envctl down"
 @pytest.fixture
 def up(vm: Machine) -> Machine:
     """The machine after `envctl up`: plugin, migration, pods."""
-    if uplink.status(vm.master)["state"] != "confirmed":
+    if not uplink.is_port(vm.master, vm.provider.config):
         vm.provider.install_plugin(vm.master)
         uplink.migrate(vm.master, vm.provider.host(), vm.provider.config)
     until(vm.ready, within=420, what="the node being Ready")

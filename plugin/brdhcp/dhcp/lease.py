@@ -158,15 +158,15 @@ class Lease:
         """
         try:
             return cls(
-                address=IPv4Interface(data["address"]), server_id=IPv4Address(data["server"]),
+                address=IPv4Interface(_text(data["address"])), server_id=_ip(data["server"]),
                 server_mac=data["serverMAC"], lease_s=int(data["leaseSeconds"]), t1_s=int(data["t1Seconds"]),
                 t2_s=int(data["t2Seconds"]), acquired_at=_acquired_at(data, now, wall_now, boot_id),
-                routers=tuple(map(IPv4Address, data["routers"])),
-                routes=tuple(Route(IPv4Network(r["dst"]), IPv4Address(r["gw"])) for r in data["routes"]),
-                dns=tuple(map(IPv4Address, data["dns"])), domain=str(data["domain"]),
-                search=tuple(map(str, data["search"])), ntp=tuple(map(IPv4Address, data["ntp"])),
+                routers=tuple(map(_ip, data["routers"])),
+                routes=tuple(Route(IPv4Network(_text(r["dst"])), _ip(r["gw"])) for r in data["routes"]),
+                dns=tuple(map(_ip, data["dns"])), domain=str(data["domain"]),
+                search=tuple(map(str, data["search"])), ntp=tuple(map(_ip, data["ntp"])),
                 mtu=None if data["mtu"] is None else int(data["mtu"]),
-                broadcast=None if data["broadcast"] is None else IPv4Address(data["broadcast"]),
+                broadcast=None if data["broadcast"] is None else _ip(data["broadcast"]),
                 hostname=str(data["hostname"]),
                 options=tuple((int(code), bytes.fromhex(raw)) for code, raw in data["options"].items()),
             )  # fmt: skip
@@ -175,6 +175,17 @@ class Lease:
 
 
 _NOTICED = ("address", "routes", "dns", "domain", "search", "ntp", "mtu", "broadcast", "hostname", "options")
+
+
+def _text(value: object) -> str:
+    """Numbers and truth values are addresses to ``ipaddress``, and not to us."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+def _ip(value: object) -> IPv4Address:
+    return IPv4Address(_text(value))
 
 
 def _acquired_at(data: Mapping[str, Any], now: float, wall_now: float, boot_id: str) -> float:

@@ -40,16 +40,19 @@ fill() {
 }
 
 # main VERB: `is-done` answers by exit status; `run` does the step unless it is done, and checks that it then is.
-# The question is asked in a subshell: its `fail` ends the question, not the step.
+# One `run` at a time, of whatever step: who comes second finds it done. The question is asked in a subshell: its `fail`
+# ends the question, not the step.
 main() {
     case "${1:-run}" in
     is-done) is_done ;;
     run)
+        exec 9<"${BASH_SOURCE[0]}"
+        flock 9
         if (is_done) >/dev/null 2>&1; then
             echo "$(basename "$0" .sh): was done"
             return
         fi
-        do_it
+        do_it 9<&-
         (is_done) || fail "was carried out, and yet it is not done"
         ;;
     *)

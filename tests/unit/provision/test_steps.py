@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
 import tarfile
+from functools import partial
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
 from envctl.config import Config
+from envctl.node import ended
 from envctl.providers import vagrant_settings
 from envctl.provision import steps
+from envctl.wait import until
 
 PROVISION = steps.PROVISION
 CLUSTER = {"K8S_CRI_SOCKET": "/run/containerd/containerd.sock", "K8S_VERSION": "v1.20.2", "K8S_ETCD_TAG": "3.4.23-0",
@@ -52,6 +56,28 @@ def test_a_step_is_asked_again_after_it_was_done() -> None:
     assert done.returncode == 1
     assert done.stdout == "did\n"
     assert done.stderr.splitlines() == ["step: not yet", "step: was carried out, and yet it is not done"]
+
+
+def test_a_step_that_two_ask_for_at_once_is_done_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go")
+    script = f"""
+    cd {tmp_path}
+    is_done() {{ [[ -e done ]]; }}
+    do_it() {{ echo did; read -r <go; touch done; }}
+    main run"""
+    lib = PROVISION / "steps/lib.sh"
+    argv = ["bash", "-c", f". {lib}\n{script}", "step"]
+
+    def has_opened(one: subprocess.Popen[bytes]) -> bool:
+        return any(fd.resolve() == lib.resolve() for fd in Path(f"/proc/{one.pid}/fd").iterdir())
+
+    first, second = (subprocess.Popen(argv, stdout=subprocess.PIPE, process_group=0) for _ in range(2))
+    with ended(first), ended(second):
+        for one in (first, second):
+            until(partial(has_opened, one), within=20, otherwise=lambda: AssertionError("no lock"))
+        (tmp_path / "go").write_text("on\n")
+        said = sorted(one.communicate(timeout=20)[0] for one in (first, second))
+    assert said == [b"did\n", b"step: was done\n"]
 
 
 def test_is_done_answers_by_its_exit_status_and_changes_nothing() -> None:

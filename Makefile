@@ -38,10 +38,10 @@ install-vm: install ## what virtual machines need: hypervisor, Vagrant, the tool
 box: install-vm ## the debian12 box, from the Debian package index alone; cached by content
 	@$(BIN)/envctl box build
 
-test-vm: install-vm ## a real machine: Vagrant, kubeadm, kubelet, migration, acceptance, power cuts (20 to 35 minutes)
+test-vm: install-vm ## a real machine: Vagrant, kubeadm, kubelet, migration, acceptance, power cuts (half an hour; twice that beside other work)
 	@$(BIN)/python -m pytest tests/vm --ignore tests/vm/stories -x
 
-test-stories: install-vm install-docs ## on a real machine too: symptoms, captures, the report, the page (half an hour)
+test-stories: install-vm install-docs ## on a real machine too: symptoms, captures, the report, the page (three quarters of an hour)
 	@$(BIN)/python -m pytest tests/vm/stories -x
 
 bench: install ## figures against the reference plugins, side by side: a table, bench.json and a plot

@@ -203,8 +203,7 @@ def machine_scene(provider: Virtual, ground: Ground) -> Iterator[Scene]:
 def _workstation(ground: Ground, config: Config, bridge: str) -> Iterator[NamespaceNode]:
     """A machine on the LAN, plugged into the network's bridge: a process with a network namespace of its own."""
     seen = f"envctl-lan {config.name}"
-    for left in _processes(seen):
-        os.kill(left, signal.SIGKILL)
+    _unplug(ground, seen)
     argv = ground.argv(["unshare", "--net", "bash", "-c", 'exec -a "$0" sleep infinity', seen])
     holder = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
@@ -222,9 +221,15 @@ def _workstation(ground: Ground, config: Config, bridge: str) -> Iterator[Namesp
         host.run("ip route add default via %s", config.network.gateway)
         yield host
     finally:
-        for left in _processes(seen):
-            os.kill(left, signal.SIGKILL)
+        _unplug(ground, seen)
         holder.wait(30)
+
+
+def _unplug(ground: Ground, seen: str) -> None:
+    """No such machine, and no cable to it: of itself that would go a while after the last process."""
+    ground.run("ip", "link", "delete", CABLE, check=False)
+    for left in _processes(seen):
+        os.kill(left, signal.SIGKILL)
 
 
 def _processes(seen: str) -> list[int]:

@@ -157,6 +157,7 @@ def test_the_guest_undoes_a_symptom_that_nobody_takes_back(
     monkeypatch.setattr(vagrant_scene, "ALARM_S", 90)  # it takes a while to be let in again
     with up.provider.scene() as scene:
         scene.enslave()
+        scene.node.run("ip -4 neigh flush all")  # whom it remembers it would answer a while longer
         assert not answers(up, "172.16.91.10")
         until(lambda: answers(up, "172.16.91.10"), within=240, what="the node answering by itself")
     assert uplink.status(up.master)["state"] == "confirmed"

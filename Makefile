@@ -44,7 +44,7 @@ test-vm: install-vm ## a real machine: Vagrant, kubeadm, kubelet, migration, acc
 test-stories: install-vm install-docs ## on a real machine too: symptoms, captures, the report, the page (three quarters of an hour)
 	@$(BIN)/python -m pytest tests/vm/stories -x
 
-bench: install ## figures against the reference plugins, side by side: a table, bench.json and a plot
+bench: install-test ## figures against the reference plugins, side by side: a table, bench.json and a plot
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@$(BIN)/python -m tests.bench
 

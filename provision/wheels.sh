@@ -3,7 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-stamp=$(find plugin -name build -prune -o -name '*.egg-info' -prune -o -type f \
+compiled=(build/shim/brdhcp)
+[[ -x "${compiled[0]}" ]] || compiled=()
+stamp=$(find plugin "${compiled[@]}" -name build -prune -o -name '*.egg-info' -prune -o -type f \
     \( -name '*.py' -o -name '*.toml' -o -path '*/shim/*' -o -path '*/systemd/*' -o -path '*/conf/*' \) -print0 |
     sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
 [[ "$(cat build/wheels/stamp 2>/dev/null)" == "$stamp" ]] && exit 0
@@ -18,6 +20,9 @@ rm -rf "$work/plugin/build"
 mkdir -p "$work/wheels/plugin"
 for part in shim systemd conf; do
     [[ -d plugin/$part ]] && cp -r "plugin/$part" "$work/wheels/plugin/"
+done
+for shim in "${compiled[@]}"; do
+    cp "$shim" "$work/wheels/plugin/shim/brdhcp.compiled"
 done
 echo "$stamp" >"$work/wheels/stamp"
 mkdir -p build

@@ -17,7 +17,9 @@ from envctl.providers.base import Action, ProviderError
 from envctl.providers.lab_check import REFERENCE_PLUGINS
 
 BIN = "/opt/cni/bin"
-SHIM = Path(__file__).parents[2] / "plugin/shim/brdhcp"
+ROOT = Path(__file__).parents[2]
+SHIM = ROOT / "plugin/shim/brdhcp"
+COMPILED_SHIM = ROOT / "build/shim/brdhcp"
 COMMANDS = "/opt/brdhcp/bin"
 SOCKET = "/run/brdhcp/agent.sock"
 AGENT_LOG = "/run/brdhcpd.log"
@@ -28,6 +30,11 @@ AGENT_START_S = 1.0
 
 def netconf_path(config: Config) -> str:
     return f"/etc/cni/net.d/10-{config.plugin.network}.conf"
+
+
+def shim() -> Path:
+    """The CNI executable: the compiled one where there was a compiler, else its Python twin."""
+    return COMPILED_SHIM if COMPILED_SHIM.exists() else SHIM
 
 
 def actions(config: Config, node: NamespaceNode) -> Sequence[Action]:
@@ -42,7 +49,7 @@ def install_files(node: NamespaceNode) -> str:
     """The shim under both its names, the reference plugins beside it, the agent and brdhcpctl in the node's
     PATH.
     """
-    node.put(f"{BIN}/brdhcp", SHIM.read_bytes(), 0o755)
+    node.put(f"{BIN}/brdhcp", shim().read_bytes(), 0o755)
     references = [path for path in sorted(REFERENCE_PLUGINS.glob("*")) if path.is_file()]
     links = {f"{BIN}/{path.name}": path for path in references} | {f"{BIN}/brdhcp-ipam": Path("brdhcp")}
     links |= {f"{COMMANDS}/{name}": Path(sys.executable).with_name(name) for name in ("brdhcpd", "brdhcpctl")}
@@ -52,7 +59,8 @@ def install_files(node: NamespaceNode) -> str:
         if not (link.is_symlink() and link.readlink() == target):
             link.unlink(missing_ok=True)
             link.symlink_to(target)
-    return f"brdhcp, brdhcp-ipam and {len(references)} reference plugins in {BIN}"
+    kind = "compiled" if shim() == COMPILED_SHIM else "Python"
+    return f"brdhcp, brdhcp-ipam ({kind}) and {len(references)} reference plugins in {BIN}"
 
 
 def install_netconf(config: Config, node: NamespaceNode) -> str:

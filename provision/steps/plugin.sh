@@ -33,14 +33,22 @@ install_wheels() {
     /opt/brdhcp/bin/python3 -Im compileall -q "$site/brdhcp"
 }
 
+# The compiled shim where one came along that this machine can run, else the Python one.
+install_shim() {
+    local new=/opt/cni/bin/.brdhcp.new
+    if ! { cp "$wheels/plugin/shim/brdhcp.compiled" $new && CNI_COMMAND=VERSION $new </dev/null >/dev/null; } 2>/dev/null; then
+        # The guest's own interpreter may be older, or elsewhere: the shim runs on the one that the agent has.
+        sed '1s|^#!.*|#!/opt/brdhcp/bin/python3 -IS|' "$wheels/plugin/shim/brdhcp" >$new
+        chmod 755 $new
+    fi
+    mv $new /opt/cni/bin/brdhcp
+    ln -sf brdhcp /opt/cni/bin/brdhcp-ipam
+}
+
 do_it() {
     install -d /opt/cni/bin /etc/cni/net.d
     install_wheels
-    # The guest's own interpreter may be older, or elsewhere: the shim runs on the one that the agent has.
-    sed '1s|^#!.*|#!/opt/brdhcp/bin/python3 -IS|' "$wheels/plugin/shim/brdhcp" >/opt/cni/bin/.brdhcp.new
-    chmod 755 /opt/cni/bin/.brdhcp.new
-    mv /opt/cni/bin/.brdhcp.new /opt/cni/bin/brdhcp
-    ln -sf brdhcp /opt/cni/bin/brdhcp-ipam
+    install_shim
     ln -sf /opt/brdhcp/bin/brdhcpctl /usr/local/bin/brdhcpctl
     for unit in "$wheels"/plugin/systemd/*; do
         install -m 644 "$unit" /etc/systemd/system/

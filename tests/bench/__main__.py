@@ -58,7 +58,8 @@ class Bench:
         out = self.chosen.out.resolve()
         new, old = peers.newest(out), peers.installed()
         everybody = [
-            contenders.brdhcp(), contenders.reference(new), contenders.ipam_under("bridge", new, out / "under-bridge"),
+            contenders.brdhcp(), contenders.reference(new), contenders.in_python(),
+            contenders.ipam_under("bridge", new, out / "under-bridge"),
             contenders.ipam_under("macvlan", new, out / "under-macvlan"), contenders.reference(old),
         ]  # fmt: skip
         self.rounds = work.play(everybody, self.chosen.pods, self.chosen.together, self.say)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from envctl.providers.lab_plugin import COMPILED_SHIM
 from tests.bench import work
-from tests.bench.contenders import AGENT_SOCKET, BRDHCPD, SHIM, Contender, brdhcp
+from tests.bench.contenders import AGENT_SOCKET, BRDHCPD, Contender, brdhcp
 from tests.bench.lab import BenchLab, bench_lab
 from tests.lab.lan import until
 
@@ -107,7 +108,7 @@ def killed_and_started(lab: BenchLab, contender: Contender) -> float:
     conf = '{"cniVersion":"1.1.0","name":"mycninet","type":"brdhcp","bridge":"mybr0","ipam":{"type":"dhcp"}}'
     env = {"CNI_COMMAND": "STATUS", "CNI_PATH": contender.folder}
     until(
-        lambda: lab.node.run(str(SHIM), stdin=conf, env=env, check=False).returncode == 0,
+        lambda: lab.node.run(str(COMPILED_SHIM), stdin=conf, env=env, check=False).returncode == 0,
         within=30, what="the agent answers",
     )  # fmt: skip
     return time.monotonic() - began

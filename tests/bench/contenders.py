@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench.lab import BIN, ROOT, STATE, BenchLab
+from envctl.providers.lab_plugin import COMPILED_SHIM, SHIM
+from tests.bench.lab import BIN, STATE, BenchLab
 from tests.bench.peers import Peer
 
-SHIM = ROOT / "plugin/shim/brdhcp"
 AGENT_SOCKET = "/run/brdhcp/agent.sock"
 REFERENCE_SOCKET = "/run/cni/dhcp.sock"
 BRDHCPD = f"{BIN}/brdhcpd --state-dir {STATE} --log-level error --log-format text"
@@ -56,15 +56,20 @@ def start_agent(lab: BenchLab) -> None:
     lab.start(BRDHCPD, AGENT_SOCKET)
 
 
-def brdhcp(**keys: Any) -> Contender:
+def brdhcp(name: str = "brdhcp", shim: Path = COMPILED_SHIM, **keys: Any) -> Contender:
     """Ours: main plugin and IPAM in one."""
     conf = _network("brdhcp", "dhcp", bridge="mybr0", **keys)
-    return Contender("brdhcp", str(SHIM), str(SHIM.parent), conf, start_agent)
+    return Contender(name, str(shim), str(shim.parent), conf, start_agent)
+
+
+def in_python() -> Contender:
+    """The same with the shim for machines without a compiler."""
+    return brdhcp("brdhcp, Python shim", SHIM)
 
 
 def ipam_under(main: str, peer: Peer, folder: Path) -> Contender:
     """``brdhcp-ipam`` under a main plugin of the reference."""
-    for name, target in (("brdhcp-ipam", SHIM), (main, peer.folder / main)):
+    for name, target in (("brdhcp-ipam", COMPILED_SHIM), (main, peer.folder / main)):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)

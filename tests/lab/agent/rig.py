@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from envctl.providers.lab_plugin import shim
 from tests.lab.lan import Lan, until
 
 ROOT = Path(__file__).parents[3]
-SHIM = ROOT / "plugin" / "shim" / "brdhcp"
+SHIM = shim()
 BRDHCPD = Path(sys.executable).with_name("brdhcpd")
 BRDHCPCTL = Path(sys.executable).with_name("brdhcpctl")
 STATE = "/run/state"

@@ -8,12 +8,14 @@ import socket
 import threading
 from pathlib import Path
 
+import pytest
+
+from envctl.providers.lab_plugin import COMPILED_SHIM, SHIM
 from tests.lab.lan import Machine
 
-SHIM = Path(__file__).parents[3] / "plugin" / "shim" / "brdhcp"
 
-
-def test_the_descriptor_that_arrives_is_the_pods_namespace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shim", [SHIM, COMPILED_SHIM], ids=["python", "compiled"])
+def test_the_descriptor_that_arrives_is_the_pods_namespace(tmp_path: Path, shim: Path) -> None:
     found: list[tuple[int, int]] = []
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(tmp_path / "agent.sock"))
@@ -41,7 +43,7 @@ def test_the_descriptor_that_arrives_is_the_pods_namespace(tmp_path: Path) -> No
             "CNI_NETNS": "/run/netns/pod",
             "BRDHCP_SOCKET": str(tmp_path / "agent.sock"),
         }
-        assert node.run(str(SHIM), stdin="{}", env=env).stdout == "{}"
+        assert node.run(str(shim), stdin="{}", env=env).stdout == "{}"
         server.join(10)
         assert found == [(int(device), int(inode))]
         own = Path("/proc/self/ns/net").stat()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from envctl.providers.lab_plugin import COMPILED_SHIM, SHIM
 from tests.lab.lan import Machine
 
 ROOT = Path(__file__).parents[3]
@@ -60,7 +61,8 @@ def test_a_full_disk_fails_the_save_with_code_5_and_changes_nothing(machine: Mac
     assert lines[2:] == ["['.json']", "deleted"]
 
 
-def test_a_del_that_finds_the_disk_full_is_not_called_done(machine: Machine) -> None:
+@pytest.mark.parametrize("shim", [SHIM, COMPILED_SHIM], ids=["python", "compiled"])
+def test_a_del_that_finds_the_disk_full_is_not_called_done(machine: Machine, shim: Path) -> None:
     machine.run("mkdir /run/small/spool")
     machine.run("dd if=/dev/zero of=/run/small/ballast bs=4k", check=False)
     env = {
@@ -70,7 +72,7 @@ def test_a_del_that_finds_the_disk_full_is_not_called_done(machine: Machine) -> 
         "BRDHCP_SOCKET": "/run/nobody.sock",
         "BRDHCP_SPOOL": "/run/small/spool",
     }
-    done = machine.run(str(ROOT / "plugin/shim/brdhcp"), stdin='{"name": "n"}', env=env, check=False)
+    done = machine.run(str(shim), stdin='{"name": "n"}', env=env, check=False)
     assert done.returncode == 1
     assert '"code": 11' in done.stdout
     assert "No space left on device" in done.stdout

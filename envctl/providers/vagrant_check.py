@@ -26,6 +26,7 @@ BOX = {"mmdebstrap": "mmdebstrap", "go": "golang-go", "dpkg-source": "dpkg-dev",
 FREE_GB = 12
 MEMORY_GB = 5
 KVM_S = 12.0
+BOOT = Path("/boot")
 
 
 def findings(config: Config) -> list[Finding]:
@@ -91,35 +92,53 @@ def _cores() -> Finding:
 
 def _kvm() -> Finding:
     if driver() == "kvm":
-        return Finding("kvm", "ok", "KVM boots a guest")
+        tried = (
+            "KVM boots a guest"
+            if _kernels()
+            else "KVM is there; whether it boots a guest is tried with the box"
+        )
+        return Finding("kvm", "ok", tried)
     return Finding("kvm", "warning", "KVM boots no guest here: it is emulated, about ten times slower")
 
 
 def driver() -> str:
     """``kvm`` when it boots a guest, else ``qemu`` (emulation): found out by trying, once per boot of this machine.
 
-    A device that is there proves nothing: nested, it may hang at a guest's first instructions.
+    A device that is there proves nothing: nested, it may hang at a guest's first instructions. While there is no kernel
+    to try with, as before the first box is made, it is believed, and nothing is remembered.
     """
     chosen = os.environ.get("ENVCTL_DRIVER")
     if chosen:
         return chosen
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     record = default_root() / f"kvm-{boot}"
-    if not record.exists():
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text("kvm" if _boots() else "qemu")
-    return record.read_text().strip()
-
-
-def _boots() -> bool:
-    """Whether a stock kernel gets as far as its first lines under KVM."""
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK) or not shutil.which("qemu-system-x86_64", path=PATH):
-        return False
-    kernels = [*sorted(default_root().glob("box/*/vmlinuz")), *sorted(Path("/boot").glob("vmlinuz-*"))]
+    if record.exists():
+        return record.read_text().strip()
+    if not _kvm_is_there():
+        return "qemu"
+    kernels = _kernels()
     if not kernels:
-        return True
+        return "kvm"
+    found = "kvm" if _boots(kernels[0]) else "qemu"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(found)
+    return found
+
+
+def _kvm_is_there() -> bool:
+    return os.access("/dev/kvm", os.R_OK | os.W_OK) and bool(shutil.which("qemu-system-x86_64", path=PATH))
+
+
+def _kernels() -> list[Path]:
+    """To try with: those that this user may read (some distributions keep the system's own to root)."""
+    found = [*sorted(default_root().glob("box/*/vmlinuz")), *sorted(BOOT.glob("vmlinuz-*"))]
+    return [kernel for kernel in found if os.access(kernel, os.R_OK)]
+
+
+def _boots(kernel: Path) -> bool:
+    """Whether a stock kernel gets as far as its first lines under KVM."""
     argv = ["qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-m", "512", "-display", "none", "-no-reboot",
-            "-serial", "stdio", "-kernel", str(kernels[0]), "-append", "console=ttyS0 panic=-1"]  # fmt: skip
+            "-serial", "stdio", "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]  # fmt: skip
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=KVM_S)
         said = done.stdout

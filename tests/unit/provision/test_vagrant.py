@@ -182,3 +182,22 @@ def test_what_was_found_out_about_kvm_is_remembered_until_the_next_boot(
     warned = next(finding for finding in vagrant_check.findings(CONFIG) if finding.id == "kvm")
     assert warned.level == "warning"
     assert "emulated" in warned.what
+
+
+def test_while_there_is_no_kernel_to_try_with_nothing_is_remembered_about_kvm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first `doctor` on a machine comes before its first box, and must not speak for what comes after."""
+    monkeypatch.delenv("ENVCTL_DRIVER", raising=False)
+    monkeypatch.setenv("ENVCTL_CACHE", str(tmp_path))
+    monkeypatch.setattr(vagrant_check, "BOOT", tmp_path)
+    monkeypatch.setattr(vagrant_check, "_kvm_is_there", lambda: True)
+    assert vagrant_check.driver() == "kvm"
+    found = next(finding for finding in vagrant_check.findings(CONFIG) if finding.id == "kvm")
+    assert (found.level, "tried with the box" in found.what) == ("ok", True)
+    assert not list(tmp_path.iterdir())
+    box = tmp_path / "box/key/vmlinuz"
+    box.parent.mkdir(parents=True)
+    box.write_bytes(b"no kernel boots from this")
+    assert vagrant_check.driver() == "qemu"
+    assert [path.read_text() for path in tmp_path.glob("kvm-*")] == ["qemu"]

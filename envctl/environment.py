@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from envctl import iproute
 from envctl.facts import ApiserverFacts, Facts, NodeFacts, PodFacts, ServerFacts
 
 if TYPE_CHECKING:
@@ -94,12 +95,8 @@ def _node(
     nic, bridge = config.uplink.interface, config.bridge
     if node is None:
         return NodeFacts(name, address, up=False, interface=nic, bridge=bridge, pods=pods)
-    links = {link["ifname"]: link for link in node.run("ip -j addr").json()}
-    holders = [
-        link_name
-        for link_name, link in links.items()
-        if any(entry.get("local") == address for entry in link.get("addr_info", ()))
-    ]
+    there = iproute.parse(node.run(iproute.ASK).stdout)
+    holders = there.holders(address)
     agent, migration = _agent(node) if agents else ("", "")
     return NodeFacts(
         name,
@@ -107,7 +104,7 @@ def _node(
         interface=nic,
         bridge=bridge,
         address_on=holders[0] if holders else "",
-        port=links.get(nic, {}).get("master") == bridge,
+        port=nic in there.links and there.links[nic].master == bridge,
         agent=agent,
         migration=migration,
         pods=pods,

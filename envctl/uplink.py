@@ -36,8 +36,8 @@ def status(node: Node) -> dict[str, Any]:
 
 def is_port(node: Node, config: Config) -> bool:
     """Whether the NIC is a port of the bridge, by the node's kernel."""
-    done = node.run("ip -j link show dev %s", config.uplink.interface, check=False)
-    return done.exit_status == 0 and done.json()[0].get("master") == config.bridge
+    port = f"/sys/class/net/{config.bridge}/brif/{config.uplink.interface}"
+    return node.run("test -e %s", port, check=False).exit_status == 0
 
 
 def migrate(node: Node, host: Node, config: Config, *, remember: bool = True) -> dict[str, Any]:

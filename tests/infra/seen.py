@@ -6,19 +6,15 @@ trip. So everything that the tests compare is asked at once, and each test looks
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from testinfra.host import Host
 
-_PING = "for a in {}; do ping -n -q -c 1 -i 0.2 -w 2 $a >/dev/null 2>&1 && echo $a & done; wait"
-_LOOK = """echo "addresses $(ip -j -4 addr show eth0)"
-echo "link $(ip -j link show eth0)"
-echo "routes $(ip -j -4 route show default)"
-echo "resolved $(getent ahostsv4 {} | head -n 1)"
-"""
+from envctl.iproute import ASK, parse
+
+_PING = "for a in {}; do ping -n -q -c 1 -i 0.2 -w 2 $a >/dev/null 2>&1 && echo answered $a & done; wait"
+_RESOLVE = """; echo "resolved $(getent ahostsv4 {} | head -n 1)"; """
 
 
 @dataclass(frozen=True)
@@ -36,26 +32,24 @@ class Seen:
     @classmethod
     def by(cls, pod: Host, targets: Iterable[object], name: str) -> Seen:
         """Ask ``pod``: every target is pinged at once, answered within 2 s or not at all."""
-        said = pod.check_output(_LOOK.format(name) + _PING.format(" ".join(map(str, targets))))
-        facts = dict(line.partition(" ")[::2] for line in said.splitlines())
-        answered = facts.keys() - {"addresses", "link", "routes", "resolved"}
-        (link,) = json.loads(facts["link"])
-        held = [entry for one in _listed(facts["addresses"]) for entry in one.get("addr_info", ())]
+        said = pod.check_output(ASK + _RESOLVE.format(name) + _PING.format(" ".join(map(str, targets))))
+        there = parse(said)
         return cls(
-            held=tuple(f"{entry['local']}/{entry['prefixlen']}" for entry in held),
-            mac=link["address"],
-            gateways=tuple(route.get("gateway", "") for route in _listed(facts["routes"])),
-            resolved=facts["resolved"].partition(" ")[0],
-            answered=frozenset(answered),
+            held=tuple(held for held in there.links["eth0"].addresses if ":" not in held),
+            mac=there.links["eth0"].mac,
+            gateways=tuple(route.gateway for route in there.routes if route.destination == "default"),
+            resolved=next(iter(_told("resolved", said)), ""),
+            answered=frozenset(_told("answered", said)),
         )
-
-
-def _listed(text: str) -> list[dict[str, Any]]:
-    """What ``ip -j`` listed; nothing at all when there was nothing to list."""
-    return list(json.loads(text or "[]"))
 
 
 def unreached(source: Host, addresses: Iterable[object]) -> set[str]:
     """Those of the addresses that do not answer within 2 s; all are asked at once, by one command."""
     asked = {str(address) for address in addresses}
-    return asked - set(source.check_output(_PING.format(" ".join(sorted(asked)))).split())
+    return asked - set(_told("answered", source.check_output(_PING.format(" ".join(sorted(asked))))))
+
+
+def _told(what: str, said: str) -> list[str]:
+    """The second word of every line whose first is ``what``."""
+    lines = (line.split() for line in said.splitlines())
+    return [words[1] for words in lines if words[:1] == [what] and len(words) > 1]

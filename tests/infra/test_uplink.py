@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from testinfra.host import Host
 
+from envctl import iproute
 from envctl.environment import fingerprint, served_certificate, side_by_side
 from tests.infra.conftest import Lan
 
 
 @dataclass(frozen=True)
 class Uplink:
-    """One node's links (by name) and IPv4 routes, as its kernel has them."""
+    """What one node's kernel has."""
 
-    links: dict[str, Any]
-    routes: list[dict[str, Any]]
+    links: dict[str, iproute.Link]
+    routes: tuple[iproute.Route, ...]
     accept_ra: str
 
     @classmethod
     def of(cls, node: Host, bridge: str) -> Uplink:
         """Asked by one command."""
         setting = f"/proc/sys/net/ipv6/conf/{bridge}/accept_ra"
-        said = node.check_output("ip -j -d addr; ip -j -4 route; cat %s", setting).splitlines()
-        return cls({link["ifname"]: link for link in json.loads(said[0])}, json.loads(said[1]), said[2])
+        said = node.check_output(iproute.ASK + "; cat %s", setting)
+        there = iproute.parse(said)
+        return cls(there.links, there.routes, said.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +39,7 @@ def uplinks(lan: Lan) -> dict[str, Uplink]:
 def test_the_address_of_every_node_is_on_its_bridge(lan: Lan, uplinks: dict[str, Uplink]) -> None:
     """Each node's address is on the bridge, and nowhere else."""
     for name, address in lan.config.node_addresses().items():
-        holders = [
-            link
-            for link, facts in uplinks[name].links.items()
-            if any(entry.get("local") == str(address) for entry in facts["addr_info"])
-        ]
+        holders = [link.name for link in uplinks[name].links.values() if link.has(str(address))]
         assert holders == [lan.config.bridge], name
 
 
@@ -51,30 +47,30 @@ def test_the_nic_of_every_node_is_a_port_without_an_address(lan: Lan, uplinks: d
     """Each NIC is a port without an address; the bridge has its MAC."""
     for name, uplink in uplinks.items():
         nic, bridge = uplink.links[lan.config.uplink.interface], uplink.links[lan.config.bridge]
-        assert nic.get("master") == lan.config.bridge, name
-        assert not nic["addr_info"], f"{name}: {nic['ifname']} has {nic['addr_info']}"
-        assert bridge["address"] == nic["address"], f"{name}: the bridge shows another MAC than the NIC"
+        assert nic.master == lan.config.bridge, name
+        assert not nic.addresses, f"{name}: {nic.name} has {nic.addresses}"
+        assert bridge.mac == nic.mac, f"{name}: the bridge shows another MAC than the NIC"
 
 
 def test_there_is_one_route_to_the_lan(lan: Lan, uplinks: dict[str, Uplink]) -> None:
     """Each node has exactly one route to the LAN."""
     for name, uplink in uplinks.items():
-        found = [route["dev"] for route in uplink.routes if route["dst"] == str(lan.config.network.cidr)]
+        found = [route.dev for route in uplink.routes if route.destination == str(lan.config.network.cidr)]
         assert found == [lan.config.bridge], name
 
 
 def test_there_is_one_default_route(lan: Lan, uplinks: dict[str, Uplink]) -> None:
     """Each node has exactly one default route, through the bridge."""
     for name, uplink in uplinks.items():
-        found = [(route.get("gateway"), route["dev"]) for route in uplink.routes if route["dst"] == "default"]
+        found = [(route.gateway, route.dev) for route in uplink.routes if route.destination == "default"]
         assert found == [(str(lan.config.network.gateway), lan.config.bridge)], name
 
 
 def test_the_bridge_forwards_at_once(lan: Lan, uplinks: dict[str, Uplink]) -> None:
     """The bridges forward at once: no STP, no delay."""
     for name, uplink in uplinks.items():
-        data = uplink.links[lan.config.bridge]["linkinfo"]["info_data"]
-        assert (data["stp_state"], data["forward_delay"]) == (0, 0), name
+        bridge = uplink.links[lan.config.bridge]
+        assert (bridge.detail("stp_state"), bridge.detail("forward_delay")) == ("0", "0"), name
 
 
 def test_router_advertisements_are_still_heard(uplinks: dict[str, Uplink]) -> None:

@@ -217,13 +217,8 @@ def environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     """The variables of a command on a node: a plain PATH and locale, what is asked for, nothing of the
     caller's.
     """
-    return {
-        "PATH": PATH,
-        "HOME": "/root",
-        "LANG": "C.UTF-8",
-        "TERM": os.environ.get("TERM", "dumb"),
-        **(extra or {}),
-    }
+    own = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TERM": os.environ.get("TERM", "dumb")}
+    return own | dict(extra or {})
 
 
 @contextlib.contextmanager
@@ -245,12 +240,14 @@ class SshNode(Node):
     """A machine behind ssh, by Fabric; commands run as root through sudo when the user is another one.
 
     ``proxy`` is a command that reaches ``%h:%p`` (ssh's ProxyCommand) where this machine cannot by itself.
+    ``known_hosts`` is a file of its own, for a machine whose address others had before it.
     """
 
     lag_s = 2.0
 
     def __init__(self, name: str, address: str, *, host: str = "", user: str = "root", port: int = 22,
-                 identity: str = "", connect_timeout: int = 10, proxy: str = "") -> None:  # fmt: skip
+                 identity: str = "", connect_timeout: int = 10, proxy: str = "",
+                 known_hosts: str = "") -> None:  # fmt: skip
         self.name = name
         self.address = address
         self.host = host or address
@@ -259,6 +256,7 @@ class SshNode(Node):
         self.identity = identity
         self.connect_timeout = connect_timeout
         self.proxy = proxy
+        self.known_hosts = known_hosts
         self._connection: Connection | None = None
 
     @property
@@ -271,14 +269,10 @@ class SshNode(Node):
 
             # Its threads report what run() raises anyway, with their stacks.
             logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
-            kwargs: dict[str, object] = (
-                {"look_for_keys": False, "allow_agent": False} if self.identity else {}
-            )
-            if self.identity:
-                kwargs["key_filename"] = self.identity
+            key = {"key_filename": self.identity, "look_for_keys": False, "allow_agent": False}
             self._connection = Connection(
                 self.host, user=self.user, port=self.port, gateway=self.proxy or None,
-                connect_timeout=self.connect_timeout, connect_kwargs=kwargs,
+                connect_timeout=self.connect_timeout, connect_kwargs=key if self.identity else {},
             )  # fmt: skip
         return self._connection
 
@@ -305,7 +299,9 @@ class SshNode(Node):
             words += ["-i", self.identity, "-o", "IdentitiesOnly=yes"]
         if self.proxy:
             words += ["-o", f"ProxyCommand={self.proxy}"]
-            words += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-q"]
+        if self.known_hosts:
+            own = f"UserKnownHostsFile={self.known_hosts}"
+            words += ["-q", "-o", "StrictHostKeyChecking=accept-new", "-o", own]
         return [*words, f"{self.user}@{self.host}"]
 
     def _as_root(self, command: str, env: Mapping[str, str] | None, timeout: float | None = None) -> str:

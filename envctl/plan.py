@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 Note = Callable[[str], None]
 """Told what a running step is doing now: half a sentence, shown beside the step until the next one."""
@@ -18,7 +18,7 @@ Note = Callable[[str], None]
 class Step(ABC):
     """One numbered line of ``envctl up``."""
 
-    name: ClassVar[str]
+    name: str
     """One word, the same in every output."""
 
     title: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envctl import doctor, uplink
@@ -13,19 +14,14 @@ from envctl.show.words import count, short
 
 if TYPE_CHECKING:
     from envctl.node import Node
-    from envctl.providers.base import Pod, Provider
+    from envctl.providers.base import Action, Pod, Provider
     from envctl.verify import Report
 
 
 def up_plan(provider: Provider, verify: Callable[[Note], Report] | None) -> Plan:
     """Everything from a fresh machine to verified pods; without ``verify`` the last step is left out."""
-    steps: list[Step] = [
-        Doctor(provider),
-        Environment(provider),
-        Plugin(provider),
-        Migrate(provider),
-        Pods(provider),
-    ]
+    made = Part.all_of(provider) if provider.slow else [Environment(provider)]
+    steps: list[Step] = [Doctor(provider), *made, Plugin(provider), Migrate(provider), Pods(provider)]
     if verify is not None:
         steps.append(Verify(verify))
     return steps
@@ -82,6 +78,47 @@ class Environment(Step):
             return ""
         self.provider.destroy()
         return "removed"
+
+
+@dataclass
+class Before:
+    """What was there before the first part was made."""
+
+    existed: bool = True
+    complete: bool = True
+
+
+class Part(Step):
+    """Make one part of an environment that takes minutes; what the first one takes back is all of it."""
+
+    def __init__(self, provider: Provider, action: Action, before: Before, *, first: bool) -> None:
+        self.provider, self.action, self.before, self.first = provider, action, before, first
+        self.name, self.title = action.name, action.title
+
+    @classmethod
+    def all_of(cls, provider: Provider) -> list[Part]:
+        """Every action of the provider as a step."""
+        before = Before()
+        actions = provider.actions()
+        return [cls(provider, action, before, first=action is actions[0]) for action in actions]
+
+    def is_done(self) -> str:
+        return ""
+
+    def run(self, note: Note) -> str:
+        if self.first:
+            self.before.existed = self.provider.exists()
+            self.before.complete = bool(self.provider.nodes())
+        self.changed = not self.before.complete
+        self.provider.tell = note
+        return self.action.run()
+
+    def undo(self, note: Note) -> str:
+        if not self.first or self.before.existed:
+            return ""
+        self.before.existed = True
+        self.provider.destroy()
+        return "all of it removed"
 
 
 class Plugin(Step):

@@ -3,11 +3,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-compiled=(build/shim/brdhcp)
-[[ -x "${compiled[0]}" ]] || compiled=()
-stamp=$(find plugin "${compiled[@]}" -name build -prune -o -name '*.egg-info' -prune -o -type f \
-    \( -name '*.py' -o -name '*.toml' -o -path '*/shim/*' -o -path '*/systemd/*' -o -path '*/conf/*' \) -print0 |
-    sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
+sum=(sha256sum)
+command -v sha256sum >/dev/null || sum=(shasum -a 256)
+
+files() {
+    find plugin -name build -prune -o -name '*.egg-info' -prune -o -type f \
+        \( -name '*.py' -o -name '*.toml' -o -path '*/shim/*' -o -path '*/systemd/*' -o -path '*/conf/*' \) -print0
+    [[ ! -x build/shim/brdhcp ]] || printf 'build/shim/brdhcp\0'
+}
+
+stamp=$(files | sort -z | xargs -0 "${sum[@]}" | "${sum[@]}" | cut -d' ' -f1)
 [[ "$(cat build/wheels/stamp 2>/dev/null)" == "$stamp" ]] && exit 0
 
 python=python3
@@ -21,9 +26,7 @@ mkdir -p "$work/wheels/plugin"
 for part in shim systemd conf; do
     [[ -d plugin/$part ]] && cp -r "plugin/$part" "$work/wheels/plugin/"
 done
-for shim in "${compiled[@]}"; do
-    cp "$shim" "$work/wheels/plugin/shim/brdhcp.compiled"
-done
+[[ ! -x build/shim/brdhcp ]] || cp build/shim/brdhcp "$work/wheels/plugin/shim/brdhcp.compiled"
 echo "$stamp" >"$work/wheels/stamp"
 mkdir -p build
 rm -rf build/wheels

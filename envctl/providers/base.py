@@ -43,11 +43,12 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Action:
     """One visible thing that a provider does; doing it again is harmless. ``run`` answers what to show beside
-    it.
+    it. ``name`` is one word for it, where it is a step of its own.
     """
 
     title: str
     run: Callable[[], str]
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,13 @@ class Pod:
 class Provider(ABC):
     """An environment: machines on one LAN, some of them nodes that carry pods."""
 
+    slow = False
+    """Whether its actions take minutes: then each is shown as a step of its own."""
+
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.tell: Callable[[str], None] = lambda said: None
+        """Told what an action is at, where it takes long."""
 
     @abstractmethod
     def check(self) -> list[Finding]:
@@ -158,6 +164,10 @@ class Provider(ABC):
 
     host_interface = "eth0"
     """The workstation's own interface on the LAN."""
+
+    def internet(self) -> tuple[str, str] | None:
+        """Address and name of what stands for the internet; None where nothing does."""
+        return None
 
     @abstractmethod
     def apiserver(self) -> Apiserver:

@@ -77,6 +77,9 @@ class Lab(Provider):
         """The machine with DNS, DHCP and NAT."""
         return self.machine("router")
 
+    def internet(self) -> tuple[str, str]:
+        return str(lab_network.INTERNET.ip), lab_network.INTERNET_NAME
+
     def apiserver(self) -> Apiserver:
         kind = self.config.apiserver.kind
         address, port = str(self.config.nodes.master), self.config.apiserver.port

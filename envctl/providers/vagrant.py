@@ -38,6 +38,8 @@ from envctl.providers.vagrant_ground import Ground
 from envctl.provision.steps import GuestStep, lock, settle
 
 BOOTS_WITHIN_S = 600.0
+SHORT = {"repositories": "yum"}
+"""Steps of the guest by a word that fits into a column."""
 
 
 class LocalNode(NamespaceNode):
@@ -53,6 +55,8 @@ class LocalNode(NamespaceNode):
 
 class Virtual(Provider):
     """One virtual machine; see :class:`envctl.providers.base.Provider` for what each verb promises."""
+
+    slow = True
 
     def __init__(self, config: Config) -> None:
         super().__init__(vagrant_settings.adapted(config))
@@ -71,13 +75,13 @@ class Virtual(Provider):
         guest, steps = self.config.guest, lock()["guests"][self.config.guest]["steps"]
         before = steps[: steps.index("plugin")]
         return (
-            Action("hypervisor", self._ensure_ground),
-            Action(f"box {guest}", self._ensure_box),
-            Action("virtual machine master", self._ensure_machine),
-            Action("settings of the guest", self._settle),
-            *([Action("bundle for the guest", self._send_bundle)] if self._files() else ()),
-            *(Action(f"{name} on master", self._step(name)) for name in before),
-            Action("kubeconfig for the workstation", self._export_kubeconfig),
+            Action("hypervisor", self._ensure_ground, "libvirt"),
+            Action(f"box {guest}", self._ensure_box, "box"),
+            Action("virtual machine master", self._ensure_machine, "machine"),
+            Action("settings of the guest", self._settle, "settings"),
+            *([Action("bundle for the guest", self._send_bundle, "bundle")] if self._files() else ()),
+            *(Action(f"{name} on master", self._step(name), SHORT.get(name, name)) for name in before),
+            Action("kubeconfig for the workstation", self._export_kubeconfig, "kubectl"),
         )
 
     def _ground(self) -> Ground:
@@ -103,7 +107,7 @@ class Virtual(Provider):
             return "the machine is made of it already"
         from envctl.box.build import build
 
-        box = build(progress=lambda _line: None)
+        box = build(progress=self.tell)
         driver = self.driver()
         if driver.has_box(box.name, box.version):
             return f"{box.name} {box.version}"
@@ -176,7 +180,13 @@ class Virtual(Provider):
             proxy = self._ground().proxy_command()
             address = str(self.config.nodes.master)
             self._master = SshNode(
-                "master", address, user="vagrant", identity=str(key), proxy=proxy, connect_timeout=30
+                "master",
+                address,
+                user="vagrant",
+                identity=str(key),
+                proxy=proxy,
+                connect_timeout=30,
+                known_hosts=str(self.state / "known_hosts"),
             )
         return self._master
 
@@ -204,8 +214,11 @@ class Virtual(Provider):
         own = default_root() / "bin/kubectl"
         program = str(own) if own.exists() else shutil.which("kubectl")
         if not program:
-            raise ProviderError("kubectl is not installed", hint="envctl box build makes one.")
+            raise ProviderError("kubectl is not installed", hint=vagrant_check.KUBECTL_HINT)
         return [program, f"--kubeconfig={self.kubeconfig}", *arguments]
+
+    def internet(self) -> tuple[str, str] | None:
+        return (str(INTERNET.ip), INTERNET_NAME) if self._ground().holder else None
 
     def apiserver(self) -> Apiserver:
         pem = self.master().get("/etc/kubernetes/pki/apiserver.crt").decode()

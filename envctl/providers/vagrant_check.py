@@ -26,6 +26,7 @@ BOX = {"mmdebstrap": "mmdebstrap", "go": "golang-go", "dpkg-source": "dpkg-dev",
 FREE_GB = 12
 MEMORY_GB = 5
 KVM_S = 12.0
+KUBECTL_HINT = "install kubectl (1.15 to 1.17 for this cluster) and put it into the PATH"
 BOOT = Path("/boot")
 
 
@@ -36,7 +37,9 @@ def findings(config: Config) -> list[Finding]:
         wanted |= PRIVATE
     if config.guest == "debian12":
         wanted |= BOX
-    return [_who(), *(_program(*item) for item in wanted.items()), _space(), _memory(), _cores(), _kvm()]
+    programs = [_program(*item) for item in wanted.items()]
+    rest = [_space(), _memory(), _cores(), _kvm(), _network(config)]
+    return [_who(), *programs, *([_kubectl()] if config.guest == "centos7" else []), *rest]
 
 
 def _who() -> Finding:
@@ -59,6 +62,31 @@ def _program(program: str, package: str) -> Finding:
     return Finding(
         f"program-{program}", "error", f"{program} is missing", f"install the package {package}", fix
     )
+
+
+def _kubectl() -> Finding:
+    """The box of debian12 brings one along."""
+    path = shutil.which("kubectl", path=os.environ.get("PATH", PATH)) or _made_kubectl()
+    if path:
+        return Finding("kubectl", "ok", f"kubectl is {path}")
+    return Finding("kubectl", "error", "kubectl is missing: pods are made with it", KUBECTL_HINT)
+
+
+def _made_kubectl() -> str:
+    made = default_root() / "bin/kubectl"
+    return str(made) if made.exists() else ""
+
+
+def _network(config: Config) -> Finding:
+    """The machine's network is made by a script that knows one form of it."""
+    network = config.network
+    if network.cidr.prefixlen != 24:
+        what = f"network.cidr is {network.cidr}; a virtual machine's network is a /24"
+        return Finding("network", "error", what, "choose a /24, as 172.16.91.0/24")
+    if network.ipv6 is not None:
+        what = f"network.ipv6 is {network.ipv6}; a virtual machine's network has IPv4 only"
+        return Finding("network", "error", what, "leave network.ipv6 out, or use the lab: --provider lab")
+    return Finding("network", "ok", f"{network.cidr} for the machine's network")
 
 
 def _space() -> Finding:

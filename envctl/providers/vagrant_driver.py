@@ -69,7 +69,7 @@ class Driver(vagrant.Vagrant):  # type: ignore[misc]
             raise EnvctlError(
                 f"vagrant {words} failed with exit status {failed.returncode}",
                 cause="\n".join(lines[-TAIL_LINES:]),
-                hint=f"all of it: {self.log}",
+                hint=f"all of it, with envctl up --keep: {self.log}",
             ) from failed
 
     def has_box(self, name: str, version: str) -> bool:

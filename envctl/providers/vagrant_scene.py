@@ -40,13 +40,14 @@ BRIDGE, RESCUE, CABLE = "notebr0", "fe80::5ce:e", "envctl-scene"
 ALARM_S = 900
 WITHIN_S = 300.0
 UNIT = "envctl-scene"
+PLUGINS = {"debian12": "/usr/lib/cni", "centos7": "/opt/cni/bin"}
+"""Where the reference plugins are on each guest."""
 
 
 class MachineScene(Scene):
     """The machine's master. ``node`` is reached by IPv4, or by the bridge's IPv6 address while the NIC is in it."""
 
     patience = Patience(ping_s=3.0, wait_s=120.0, daemon="-timeout 5s -resendmax 1s")
-    plugins = "/usr/lib/cni"
     conf_dir = f"{FOLDER}/net.d"
 
     def __init__(self, provider: Virtual, host: NamespaceNode) -> None:
@@ -54,6 +55,7 @@ class MachineScene(Scene):
         network = plugin.model_copy(update={"network": f"{plugin.network}-scene"})
         self._provider, self._host = provider, host
         self._rescue: SshNode | None = None
+        self.plugins = PLUGINS[provider.config.guest]
         self.config = provider.config.model_copy(update={"bridge": BRIDGE, "plugin": network})
 
     @property
@@ -153,7 +155,7 @@ class MachineScene(Scene):
         known, proxy = self._provider.master(), f"nsenter --target {self._host.pid} --net -- nc %h %p"
         return SshNode(
             known.name, known.address, host=f"{RESCUE}%eth0", user=known.user, identity=known.identity,
-            connect_timeout=30, proxy=proxy,
+            connect_timeout=30, proxy=proxy, known_hosts=known.known_hosts,
         )  # fmt: skip
 
     def _runtime(self) -> cni.Runtime:

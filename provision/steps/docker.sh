@@ -8,7 +8,8 @@
 is_done() {
     [[ "$(docker version --format '{{.Server.Version}}' 2>/dev/null)" == 18.09.9 ]] || fail "Docker 18.09.9 does not run"
     cmp -s "$home/guest/daemon.json" /etc/docker/daemon.json || fail "Docker has another configuration"
-    systemctl is-enabled --quiet docker brdhcp-forward || fail "Docker does not start at boot"
+    systemctl is-enabled --quiet docker || fail "Docker does not start at boot"
+    systemctl is-enabled --quiet brdhcp-forward || fail "the rule that lets bridged frames pass is not set at boot"
     [[ "$(getenforce 2>/dev/null || echo Disabled)" != Enforcing ]] || fail "SELinux is enforcing"
     ! systemctl is-active --quiet firewalld || fail "firewalld runs: it rejects what is bridged"
 }

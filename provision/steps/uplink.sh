@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The uplink migration, over the very connection it endangers: begun here, confirmed over the new path, else undone.
+# The uplink migration, over the very connection it endangers. The next step confirms it, over the new path; else the
+# guard undoes it.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -10,8 +11,6 @@ is_done() {
 
 do_it() {
     brdhcpctl uplink migrate --uplink "$NODE_UPLINK" --bridge "$NODE_BRIDGE" --confirm-within "$NODE_GUARD_S"
-    # That this line is reached is the proof: it came over the migrated interface.
-    brdhcpctl uplink confirm
 }
 
 main "$@"

@@ -19,7 +19,6 @@ from envctl.config import Config
 from envctl.configfile import load
 from envctl.environment import provider_of, side_by_side
 from envctl.providers.base import Pod, Provider, ServerLease
-from envctl.providers.lab_network import INTERNET, INTERNET_NAME
 from envctl.verify import Collector, environment_of_suite
 from tests.infra.backend import host_of, host_of_pod
 from tests.infra.seen import Seen
@@ -60,7 +59,7 @@ class Lan:
         self.config: Config = provider.config
         self.nodes = {node.name: host_of(node) for node in provider.nodes()}
         self.host = host_of(provider.host())
-        self.internet, self.internet_name = str(INTERNET.ip), INTERNET_NAME
+        self.internet, self.internet_name = provider.internet() or ("", "localhost")
         self.pods = tuple(
             Plugged(pod, host_of_pod(provider, pod))
             for pod in sorted(provider.pod_list(), key=lambda pod: pod.name)
@@ -85,7 +84,7 @@ class Lan:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "needs(workers, pods, why): what the environment must have for this test"
+        "markers", "needs(workers, pods, internet, why): what the environment must have for this test"
     )
     handed = next(
         (plugin for plugin in config.pluginmanager.get_plugins() if isinstance(plugin, Collector)), None
@@ -99,15 +98,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER))
-    wanted = config.stash[_PROVIDER].config
-    away = [item for item in items if not _has(wanted, item)]
+    provider = config.stash[_PROVIDER]
+    away = [item for item in items if not _has(provider, item)]
     if away:
         config.hook.pytest_deselected(items=away)
         items[:] = [item for item in items if item not in away]
 
 
-def _has(config: Config, item: pytest.Item) -> bool:
-    there = {"workers": config.nodes.workers, "pods": config.pods.count}
+def _has(provider: Provider, item: pytest.Item) -> bool:
+    config = provider.config
+    there = {
+        "workers": config.nodes.workers, "pods": config.pods.count, "internet": int(provider.internet() is not None),
+    }  # fmt: skip
     return all(
         there[key] >= least
         for mark in item.iter_markers("needs")
@@ -133,7 +135,8 @@ def pods(lan: Lan) -> Pods:
 def seen(lan: Lan, pods: Pods) -> dict[str, Seen]:
     """What every pod sees, by name: asked once, all pods at the same time."""
     network = lan.config.network
-    fixed = [network.gateway, network.host, lan.internet, *lan.config.node_addresses().values()]
+    nodes = lan.config.node_addresses().values()
+    fixed = [network.gateway, network.host, *filter(None, [lan.internet]), *nodes]
 
     def look(pod: Plugged) -> Seen:
         targets = [*fixed, *(other.address for other in pods if other is not pod)]

@@ -9,6 +9,9 @@ from tests.infra.conftest import Lan, Plugged, Pods
 from tests.infra.seen import unreached
 from tests.lab.lan import until
 
+SLOW_S = 5.0
+"""What an emulated machine's first answer may have taken longer than a later one."""
+
 
 def test_a_pod_that_goes_gives_its_address_back(lan: Lan, temporary_pod: Plugged) -> None:
     """A pod that goes gives its address back to the server."""
@@ -32,11 +35,11 @@ def test_a_killed_agent_keeps_every_lease_and_asks_for_none_again(lan: Lan, pods
     assert {mac: lease["address"] for mac, lease in after.items()} == {
         mac: lease["address"] for mac, lease in leases.items()
     }
-    now, half = lan.books(), lan.config.network.dhcp.lease_s / 2
+    now, due = lan.books(), 0.45 * lan.config.network.dhcp.lease_s  # T1, and that up to a tenth early
     assert {mac: entry.address for mac, entry in now.items()} == {
         mac: it.address for mac, it in books.items()
     }
     for mac, entry in now.items():
         later = entry.expires - books[mac].expires  # nothing, or what a renewal that was due (T1) makes of it
-        assert later == 0 or later >= half - 2, f"{entry.address} was asked for again after {later} s"
+        assert later == 0 or later >= due - SLOW_S, f"{entry.address} was asked for again after {later} s"
     assert not unreached(lan.host, [pod.address for pod in pods])

@@ -48,6 +48,7 @@ def test_every_pod_reaches_the_router(lan: Lan, pods: Pods, seen: dict[str, Seen
     each_reaches(pods, seen, lambda _pod: [lan.config.network.gateway])
 
 
+@pytest.mark.needs(internet=1, why="needs something that stands for the internet")
 def test_every_pod_reaches_the_internet(lan: Lan, pods: Pods, seen: dict[str, Seen]) -> None:
     """Every pod reaches the internet, and finds it by name."""
     each_reaches(pods, seen, lambda _pod: [lan.internet])

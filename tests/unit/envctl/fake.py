@@ -36,10 +36,11 @@ class FakeNode(Node):
             self.uplink = after.get(words[2], self.uplink)
         elif words[0] == "ping":
             status = 0 if self.answers else 1
+        elif words[0] == "test":  # whether the NIC is in the bridge
+            status = 0 if self.uplink == "confirmed" else 1
         state = {"state": self.uplink}
-        link = {"master": "mybr0"} if self.uplink == "confirmed" else {}
         checked = [{"container": name, "ok": False, "faults": ["no port"]} for name in self.faulty]
-        answers = {"ip -j link": [link], "brdhcpctl check -o": checked}
+        answers = {"brdhcpctl check -o": checked}
         if words[:2] == ["export", "CNI_COMMAND=STATUS"]:
             status = 0 if self.uplink == "confirmed" else 127
         output = json.dumps(answers.get(" ".join(words[:3]), state))
@@ -68,13 +69,23 @@ class FakeProvider(Provider):
         self.pods: dict[str, Pod] = {}
         self.findings = [Finding("root", "ok", "root")]
         self.no_address_for = ""
+        self.no_cluster = False
         self.workstation = FakeNode("host", str(self.config.network.host), self.log)
 
     def check(self) -> list[Finding]:
         return self.findings
 
     def actions(self) -> Sequence[Action]:
-        return [Action("machines", self._make)]
+        if not self.slow:
+            return [Action("machines", self._make)]
+        return [
+            Action("machines", self._make, "machine"), Action("a cluster on them", self._cluster, "kubeadm"),
+        ]  # fmt: skip
+
+    def _cluster(self) -> str:
+        if self.no_cluster:
+            raise EnvctlError("no cluster comes up")
+        return "a cluster"
 
     def _make(self) -> str:
         for name, address in self.config.node_addresses().items():

@@ -21,7 +21,7 @@ class Recorded(Step):
         fails: BaseException | None = None,
         stays: bool = False,
     ) -> None:
-        self.name, self.title, self.log = name, f"do {name}", log  # type: ignore[misc]
+        self.name, self.title, self.log = name, f"do {name}", log
         self.done, self.fails, self.stays = done, fails, stays
 
     def is_done(self) -> str:

@@ -148,3 +148,32 @@ def test_a_machine_that_is_not_ready_is_told_everything_at_once() -> None:
 
 def test_a_warning_does_not_stand_in_the_way() -> None:
     assert "1 of them with a warning" in require([Finding("a", "ok", "a"), Finding("b", "warning", "b")])
+
+
+def test_what_takes_minutes_is_shown_action_by_action() -> None:
+    provider = FakeProvider()
+    provider.slow = True
+    results = execute(up_plan(provider, None), Told())
+    assert [(result.step, result.detail) for result in results[1:3]] == [
+        ("machine", "machines"),
+        ("kubeadm", "a cluster"),
+    ]
+    again = [
+        result.step
+        for result in execute(up_plan(provider, None), Told())
+        if result.outcome is Outcome.ALREADY
+    ]
+    assert again == ["machine", "kubeadm", "plugin", "migrate", "pods"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_when_a_part_fails_all_parts_are_taken_back_unless_they_were_there_before(there: bool) -> None:
+    provider = FakeProvider()
+    provider.slow = True
+    if there:
+        up(provider)
+        provider.log.clear()
+    provider.no_cluster = True
+    with pytest.raises(StepError, match="kubeadm failed: no cluster comes up"):
+        up(provider)
+    assert ("destroy" in provider.log, provider.exists()) == (not there, there)

@@ -73,6 +73,14 @@ def test_another_user_becomes_root_by_sudo() -> None:
     assert argv[-1].startswith("sudo -n env PATH=")
 
 
+def test_a_machine_whose_address_others_had_before_is_known_by_a_file_of_its_own() -> None:
+    words = SshNode("vm", "172.16.91.10", known_hosts="/state/known_hosts").ssh()
+    assert words[words.index("StrictHostKeyChecking=accept-new") :][:3] == [
+        "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile=/state/known_hosts"
+    ]  # fmt: skip
+    assert "-o" not in SshNode("node", "192.0.2.1").ssh()
+
+
 def test_the_lab_does_not_pay_for_fabric() -> None:
     code = "import sys, envctl.providers.lab; print([name for name in ('fabric', 'paramiko', 'cryptography') if name in sys.modules])"  # noqa: E501
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -108,6 +108,7 @@ def gpg_key(folder: Path) -> tuple[Path, str]:
     ).stdout
     key = folder / "key.asc"
     key.write_bytes(subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True).stdout)
+    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=True)
     fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
     return key, fingerprint
 
@@ -228,25 +229,55 @@ puts JSON.generate(
   steps: scripts.map { |one| one.config.inline || one.config.path },
   files: files.map { |one| [one.config.source, one.config.destination] },
   box: [config.vm.box_url, config.vm.box_download_checksum],
+  wheels: config.trigger.before_triggers.select { |one| one.info == "the plugin as wheels" }.map(&:command),
   settings: config.vm.provisioners.find { |one| one.name == :settings }.config.env,
   provider: provider.instance_variables.to_h { |name| [name.to_s.delete("@"), provider.instance_variable_get(name)] }
 )
 """
 
 
-def evaluated(provider: str, tmp_path: Path, root: Path = ROOT) -> dict[str, Any]:
+def evaluated(provider: str, tmp_path: Path, root: Path = ROOT, **more: str) -> dict[str, Any]:
     """What Vagrant itself makes of the Vagrantfile in ``root`` for that provider, which need not be installed."""
     argv = ["ruby", "-e", EVALUATE, str(root), provider]
     words = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
         "VAGRANT_DOTFILE_PATH": str(tmp_path / "vagrant"),
+        **more,
     }
     done = subprocess.run(argv, capture_output=True, text=True, env=words)
     assert not done.returncode, done.stderr
     read = json.loads(done.stdout)
     assert isinstance(read, dict)
     return read
+
+
+def test_the_plugin_is_packed_before_every_verb_that_provisions(tmp_path: Path) -> None:
+    """The triggers of `vagrant provision` are not those of `vagrant up`, which provisions as well."""
+    assert set(evaluated("libvirt", tmp_path)["wheels"]) >= {"up", "reload", "provision"}
+
+
+def test_a_box_without_a_checksum_is_taken_only_when_that_is_asked_for(tmp_path: Path) -> None:
+    (refused,), _ = evaluated("vmware_desktop", tmp_path)["box"]
+    assert refused.startswith("file:///no-checksum")
+    taken, checksum = evaluated("vmware_desktop", tmp_path, ENVCTL_ALLOW_UNVERIFIED="1")["box"]
+    assert (taken, checksum) == (CENTOS["box"]["vmware_desktop"]["urls"], "")
+
+
+def test_the_debian12_box_is_the_newest_that_was_made_here_and_never_looked_up_by_its_name(
+    tmp_path: Path,
+) -> None:
+    asked = {"ENVCTL_GUEST": "debian12", "ENVCTL_CACHE": str(tmp_path / "cache")}
+    (nothing,), _ = evaluated("libvirt", tmp_path, **asked)["box"]
+    assert "is-made-by-envctl-box-build" in nothing
+    for age, key in enumerate(("new", "old")):
+        made = tmp_path / "cache/box" / key / "debian12.json"
+        made.parent.mkdir(parents=True)
+        made.touch()
+        os.utime(made, (1e9 - age, 1e9 - age))
+    assert evaluated("libvirt", tmp_path, **asked)["box"][0] == [
+        (tmp_path / "cache/box/new/debian12.json").as_uri()
+    ]
 
 
 @pytest.mark.parametrize("provider", ["libvirt", "virtualbox", "vmware_desktop"])
@@ -293,7 +324,7 @@ def test_what_a_bundle_has_is_taken_from_it_by_vagrant_and_sent_to_the_guest(tmp
     shutil.copy(ROOT / "Vagrantfile", tmp_path)
     shutil.copytree(PROVISION, tmp_path / "provision")
     without = evaluated("libvirt", tmp_path, tmp_path)
-    assert without["box"] == [[libvirt["url"]], libvirt["sha256"]]
+    assert without["box"] == [libvirt["urls"], libvirt["sha256"]]
     assert [place for _source, place in without["files"]] == ["/tmp/envctl/provision", "/tmp/envctl/wheels"]
 
     bundle = tmp_path / "build/bundle"

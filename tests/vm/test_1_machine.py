@@ -41,3 +41,4 @@ def test_doing_it_again_changes_nothing(vm: Machine) -> None:
 def test_the_node_becomes_ready(vm: Machine) -> None:
     until(vm.ready, within=300, what="the node being Ready")
     vm.before["network"] = vm.network()
+    vm.before["interfaces"] = vm.run("cat /etc/network/interfaces").stdout

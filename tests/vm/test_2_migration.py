@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from envctl import uplink
+from envctl.environment import fingerprint, served_certificate
 from envctl.node import ended
 from tests.vm import until
 from tests.vm.conftest import Machine
@@ -123,11 +124,10 @@ def test_the_address_is_on_the_bridge_and_the_bridge_has_the_nics_mac(vm: Machin
 
 
 def test_kubeconfig_and_certificate_are_those_of_before(vm: Machine) -> None:
-    from envctl.environment import fingerprint, served_certificate
-
     assert vm.provider.kubeconfig.read_text() == vm.before["kubeconfig"]
     served = served_certificate(vm.provider.host(), "172.16.91.10", 8443)
     assert fingerprint(served) == fingerprint(vm.before["certificate"])
+    vm.before["served"] = served
     assert vm.kubectl("get", "--raw", "/healthz") == "ok"
 
 
@@ -135,7 +135,9 @@ def test_a_rollback_brings_back_what_was_and_a_second_migration_works(vm: Machin
     uplink.rollback(vm.master)
     links = vm.network()["links"]
     assert links["eth0"]["addresses"][0] == "172.16.91.10/24"
+    assert vm.run("cat /etc/network/interfaces").stdout == vm.before["interfaces"]
     assert vm.kubectl("get", "--raw", "/healthz") == "ok"
+    assert served_certificate(vm.provider.host(), "172.16.91.10", 8443) == vm.before["served"]
     uplink.migrate(vm.master, vm.provider.host(), vm.provider.config)
     assert uplink.status(vm.master)["state"] == "confirmed"
     until(vm.ready, within=240, what="the node being Ready on the bridge")

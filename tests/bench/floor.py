@@ -1,7 +1,7 @@
 """The floor: what any plugin that is started by a runtime and asks a DHCP server must pay on this machine.
 
-A bare interpreter start (what a shim costs at least), the kernel's own cost of a veth, and one DORA without anything
-around it.
+The start of a bare process and of a bare interpreter (what a shim costs at least, compiled or not), the kernel's own
+cost of a veth, and one DORA without anything around it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ from brdhcp.netlink import netns
 from brdhcp.netlink.change import LinkAdd, LinkDelete, LinkSet
 from brdhcp.netlink.kernel import Kernel
 
-BARE = ["/usr/bin/python3", "-I", "-S", "-c", "pass"]
+BARE = {"process": ["/bin/true"], "interpreter": ["/usr/bin/python3", "-I", "-S", "-c", "pass"]}
 
 
 def measure(names: list[str]) -> dict[str, Any]:
-    """Seconds for each of the pods' namespaces ``names``: ``interpreter``, ``veth``, ``dora`` and ``veth_delete``."""
-    found: dict[str, list[float]] = {"interpreter": [], "veth": [], "dora": [], "veth_delete": []}
+    """Seconds for each of the pods' namespaces ``names``: ``process``, ``interpreter``, ``veth``, ``dora`` and
+    ``veth_delete``.
+    """
+    found: dict[str, list[float]] = {**{name: [] for name in BARE}, "veth": [], "dora": [], "veth_delete": []}
     with Kernel() as node:
         for number, name in enumerate(names):
-            found["interpreter"].append(_timed(lambda: subprocess.run(BARE, check=True)))
+            for kind, argv in BARE.items():
+                found[kind].append(_timed(partial(subprocess.run, argv, check=True)))
             fd = os.open(f"/run/netns/{name}", os.O_RDONLY)
             mac = f"02:00:5e:ff:{number >> 8:02x}:{number & 255:02x}"
             try:

@@ -35,7 +35,7 @@ from envctl.providers.scene import Scene
 from envctl.providers.vagrant_cluster import Cluster
 from envctl.providers.vagrant_driver import Driver
 from envctl.providers.vagrant_ground import Ground
-from envctl.provision.steps import GuestStep, lock, settle
+from envctl.provision.steps import GuestStep, build_wheels, lock, settle
 
 BOOTS_WITHIN_S = 600.0
 SHORT = {"repositories": "yum"}
@@ -118,6 +118,7 @@ class Virtual(Provider):
         accelerator = vagrant_check.driver()
         how = "KVM" if accelerator == "kvm" else "emulated"
         if self._domain_state() != "running":
+            build_wheels()  # Vagrant would, but where it runs there may be no package index
             self.driver().up(provider="libvirt", provision=False)
         self.master().run("true", timeout=60)
         return f"{self.config.nodes.master}, {how}"

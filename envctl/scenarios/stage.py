@@ -44,7 +44,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A few pings from the workstation."""
+    """A few pings."""
 
     sent: int
     answered: int
@@ -156,9 +156,10 @@ class Stage:
         short = [re.sub(r"^\S+ \S+ ", "", line) for line in lines]
         return [re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1…", line) for line in short]
 
-    def probe(self, count: int = 3) -> Probe:
-        """Pings from the workstation to the node's address."""
-        shown = self.type(PING, count, f"{self.patience.ping_s:g}", self.node.address, on=self.host)
+    def probe(self, count: int = 3, *, address: str = "", on: Node | None = None) -> Probe:
+        """Pings to an address (the node's), from the workstation or another machine."""
+        wanted = address or self.node.address
+        shown = self.type(PING, count, f"{self.patience.ping_s:g}", wanted, on=on or self.host)
         found = re.search(r"(\d+) packets transmitted, (\d+) received", shown.output)
         if found is None:
             raise EnvctlError("ping did not say what it saw", cause=shown.output)

@@ -9,6 +9,7 @@ lost, in one two pings of 441.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,11 +17,24 @@ from typing import Any
 
 import pytest
 
+from envctl.config import Config
+from envctl.providers.lab import Lab
+from envctl.providers.scene import Scene
 from envctl.scenarios.story import Outcome
 from envctl.scenarios.table import SYMPTOMS, environment_name, lab_of, perform
 from tests.lab.envctl_lab.labs import fresh_name, removed_at_the_end, traces
 
 Played = dict[str, Future[Outcome]]
+
+
+class Offline(Lab):
+    """A lab whose router's way out leads nowhere."""
+
+    @contextlib.contextmanager
+    def scene(self) -> Iterator[Scene]:
+        with super().scene() as scene:
+            self.machine("internet").run("ip link set eth0 down")
+            yield scene
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +80,18 @@ def test_is_gateway_steals_the_routers_address_and_brdhcp_refuses_it(played: Pla
     seen = facts(played, "gateway-stolen")
     assert seen["router"] in seen["owners"] and len(seen["owners"]) == 2
     assert seen["neighbour_before"] == seen["router"] != seen["neighbour_after"]
+    assert (seen["internet_before"], seen["internet_after"]) == (True, False)
     assert "isGateway" in seen["brdhcp_error"]
+
+
+def test_where_nothing_stands_for_the_internet_its_loss_is_not_claimed() -> None:
+    symptom, name = SYMPTOMS[2], fresh_name()
+    with removed_at_the_end(name):
+        outcome = perform(symptom, Offline(Config.model_validate({"name": name, "nodes": {"workers": 0}})))
+    assert (outcome.facts["internet_before"], outcome.facts["internet_after"]) == (False, False)
+    assert outcome.facts["neighbour_after"] != outcome.facts["router"]
+    (proof,) = [beat.text for beat in outcome.beats if beat.kind == "proof"]
+    assert "the ARP table flipped" in proof and "nothing is claimed of the internet" in proof
 
 
 def test_an_address_on_a_port_is_deaf_and_the_node_answers_during_the_migration(played: Played) -> None:
@@ -88,6 +113,8 @@ def test_two_routes_to_the_lan_and_the_answers_come_in_by_the_other_one(played: 
     assert [line.split()[2] for line in seen["routes"]] == ["eth0", "mybr0"]
     assert "dev eth0" in seen["way"]
     assert seen["arp_replies"]["mybr0"] >= 1
+    assert (seen["out_before"], seen["back_before"]) == (3, 3)
+    assert (seen["out_after"], seen["back_after"]) == (0, 0)
     assert len(seen["brdhcp_routes"]) == 1
 
 

@@ -6,22 +6,24 @@ import contextlib
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import click
 import typer
 
+from envctl.cli.options import Output
 from envctl.cli.output import Format, emit, err, out, report
 from envctl.errors import EnvctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console, RenderableType
 
     from envctl.providers.base import Provider
     from envctl.scenarios.story import Beat, Outcome, Symptom
+
+    Plays = Iterator[tuple[Symptom, Outcome]]
 
 AT_ONCE = 4
 
@@ -56,18 +58,17 @@ def reproduce(
     explain: Annotated[bool, typer.Option("--explain", help="Tell the story, with the packets.")] = False,
     step: Annotated[bool, typer.Option("--step", help="Wait for a key between two steps.")] = False,
     prefix: Prefix = "reproduce",
-    output: Annotated[Format, typer.Option("--output", "-o", help="How to write the answer.")] = Format.TABLE,
+    output: Output = Format.TABLE,
 ) -> None:
     """Make the symptoms happen that brdhcp exists for, show why, prove it, then do it right. Exit code 3
     when one no longer happens.
     """
     from envctl.scenarios.table import chosen, environment_name
-    from envctl.show import story
 
     wanted = chosen(symptoms or ())
     _usable(environment_name(prefix, wanted[-1]))
     if step:
-        _terminal()
+        _terminal(output)
     machine = _machine(prefix)
     if machine is None:
         _needed()
@@ -79,11 +80,35 @@ def reproduce(
         _one(wanted[0], _where(wanted[0], prefix, machine), explain)
     else:
         played = _in_turn(wanted, machine) if machine else _side_by_side(wanted, prefix)
+        _tell(played, output, explain)
+
+
+def _tell(played: Plays, output: Format, explain: bool) -> None:
+    """The stories as they end, or all of them as data. Raises StoryError when one did not go as told.
+
+    As data the answer is one document, the failed ones in it: what follows it is said on standard error alone.
+    """
+    from envctl.show import story
+
+    outcomes: list[Outcome] = []
+    for symptom, outcome in played:
+        outcomes.append(outcome)
         if output is Format.TABLE:
-            for symptom, outcome in played:
-                _print(out(), story.story(symptom, outcome, out().width, explain=explain))
-        else:
-            emit([outcome.as_data() for _symptom, outcome in played], output, lambda _width: "")
+            _print(out(), story.story(symptom, outcome, out().width, explain=explain))
+        if outcome.error is not None:
+            report(outcome.error, as_json=False)
+    if output is not Format.TABLE:
+        emit([outcome.as_data() for outcome in outcomes], output, lambda _width: "")
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if failed:
+        error = StoryError(
+            f"{len(failed)} of {len(outcomes)} symptoms did not go as told",
+            cause="\n".join(f"{outcome.id}: {outcome.error.what}" for outcome in failed if outcome.error),
+        )
+        if output is Format.TABLE:
+            raise error
+        report(error, as_json=False)
+        raise typer.Exit(error.exit_code)
 
 
 def _machine(name: str) -> Provider | None:
@@ -166,33 +191,43 @@ def _step_by_step(symptom: Symptom, provider: Provider, explain: bool) -> None:
     _print(console, story.ending(perform(symptom, provider, tell)), "")
 
 
-def _terminal() -> None:
+def _terminal(output: Format) -> None:
     from envctl.errors import UsageError
 
+    if output is not Format.TABLE:
+        raise UsageError(
+            f"--step and -o {output} exclude each other",
+            cause=f"--step tells one beat after the other to a person; -o {output} is one document at the end.",
+            hint="Leave one of them out.",
+        )
     if not sys.stdin.isatty():
         raise UsageError("--step waits for a key, and there is no terminal", hint="Leave --step out.")
 
 
-def _in_turn(wanted: Sequence[Symptom], provider: Provider) -> Iterator[tuple[Symptom, Outcome]]:
-    """One after the other on the same machine. Raises StoryError after the last."""
-    from envctl.scenarios.table import perform
+def _in_turn(wanted: Sequence[Symptom], provider: Provider) -> Plays:
+    """One after the other on the same machine."""
+    from envctl.scenarios.table import attempt
 
-    yield from _told((symptom, partial(perform, symptom, provider)) for symptom in wanted)
+    for symptom in wanted:
+        with _waiting(symptom):
+            outcome = attempt(symptom, provider)
+        yield symptom, outcome
 
 
-def _side_by_side(wanted: Sequence[Symptom], prefix: str) -> Iterator[tuple[Symptom, Outcome]]:
+def _side_by_side(wanted: Sequence[Symptom], prefix: str) -> Plays:
     """Each symptom as soon as it and those before it have ended; most of their time is waiting.
 
-    Raises StoryError after all have ended; an interruption removes the labs and with them what runs there.
+    An interruption removes the labs and with them what runs there.
     """
-    from envctl.scenarios.table import environment_name, lab_of, perform
+    from envctl.scenarios.table import attempt, environment_name, lab_of
 
     pool = ThreadPoolExecutor(max_workers=AT_ONCE)
     try:
-        running = [(symptom, pool.submit(perform, symptom, lab_of(prefix, symptom))) for symptom in wanted]
-        yield from _told((symptom, future.result) for symptom, future in running)
-    except StoryError:
-        raise
+        running = [(symptom, pool.submit(attempt, symptom, lab_of(prefix, symptom))) for symptom in wanted]
+        for symptom, future in running:
+            with _waiting(symptom):
+                outcome = future.result()
+            yield symptom, outcome
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for symptom in wanted:
@@ -200,27 +235,6 @@ def _side_by_side(wanted: Sequence[Symptom], prefix: str) -> Iterator[tuple[Symp
         raise
     finally:
         pool.shutdown()
-
-
-def _told(
-    plays: Iterable[tuple[Symptom, Callable[[], Outcome]]],
-) -> Iterator[tuple[Symptom, Outcome]]:
-    """The outcomes; an error is said at once, and all of them at the end as StoryError."""
-    failures: list[EnvctlError] = []
-    total = 0
-    for symptom, outcome_of in plays:
-        total += 1
-        try:
-            with _waiting(symptom):
-                outcome = outcome_of()
-        except EnvctlError as error:
-            failures.append(error)
-            report(error, as_json=False)
-        else:
-            yield symptom, outcome
-    if failures:
-        names = f"{len(failures)} of {total} symptoms did not go as told"
-        raise StoryError(names, cause="\n".join(error.what for error in failures))
 
 
 def _remove(name: str) -> None:

@@ -78,23 +78,25 @@ class Symptom:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A symptom that was played to its end. ``facts`` are all beats' facts together."""
+    """A symptom that was played, to its end or to an ``error``. ``facts`` are all beats' facts together."""
 
     id: str
     title: str
     seconds: float
     beats: tuple[Beat, ...]
+    error: EnvctlError | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
         return {key: value for beat in self.beats for key, value in beat.facts.items()}
 
     def as_data(self) -> dict[str, Any]:
-        """Plain data for JSON and YAML: the proof and every step of the way."""
+        """Plain data for JSON and YAML: the proof, every step of the way, and what went wrong (None if nothing)."""
         return {
             "symptom": self.id,
             "title": self.title,
             "happens": any(beat.kind == "proof" for beat in self.beats),
+            "error": None if self.error is None else self.error.as_json(),
             "seconds": round(self.seconds, 3),
             "facts": self.facts,
             "steps": [dataclasses.asdict(beat) for beat in self.beats],

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from envctl.config import Config
-from envctl.errors import UsageError
+from envctl.errors import EnvctlError, UsageError
 from envctl.providers.base import Provider
 from envctl.providers.lab import Lab
 from envctl.scenarios import (
@@ -89,10 +89,24 @@ def perform(
     Raises NoLongerHappensError, NotBetterError, or what a provider or a node raises; everything is as before in any
     case.
     """
+    outcome = attempt(symptom, provider, tell)
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome
+
+
+def attempt(
+    symptom: Symptom, provider: Provider, tell: Callable[[Beat], None] = lambda _beat: None
+) -> Outcome:
+    """As :func:`perform`, but an error is part of the outcome, beside what was seen before it."""
     start = time.monotonic()
     beats: list[Beat] = []
-    with stage(provider, symptom.id) as on:
-        for beat in symptom.play(on):
-            beats.append(beat)
-            tell(beat)
-    return Outcome(symptom.id, symptom.title, time.monotonic() - start, tuple(beats))
+    failed: EnvctlError | None = None
+    try:
+        with stage(provider, symptom.id) as on:
+            for beat in symptom.play(on):
+                beats.append(beat)
+                tell(beat)
+    except EnvctlError as error:
+        failed = error
+    return Outcome(symptom.id, symptom.title, time.monotonic() - start, tuple(beats), failed)

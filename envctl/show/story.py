@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from envctl.show.words import DONE, duration
+from envctl.show.words import DONE, FAILED, duration
 
 if TYPE_CHECKING:
     from envctl.scenarios.story import Beat, Outcome, Shown, Symptom
@@ -48,8 +48,13 @@ def story(symptom: Symptom, outcome: Outcome, width: int, *, explain: bool) -> T
 
 
 def ending(outcome: Outcome) -> Text:
-    """That it is over, and cleaned up."""
-    return Text(f"{'':{COLUMN}}cleaned up; {duration(outcome.seconds)}", "dim")
+    """How it went wrong, if it did; that it is over."""
+    took = duration(outcome.seconds)
+    if outcome.error is None:
+        return Text(f"{'':{COLUMN}}cleaned up; {took}", "dim")
+    return Text.assemble(
+        (f"  {FAILED} failed".ljust(COLUMN), "bold red"), f"{outcome.error.what}; after {took}"
+    )
 
 
 def _row(label: str, label_style: str, words: str, width: int, style: str = "") -> Text:

@@ -72,3 +72,9 @@ def report(error: EnvctlError, *, as_json: bool) -> None:
     for number, line in enumerate(error.hint.splitlines()):
         text.append("\n").append("  " if number else "what to do: ", "bold").append(line)
     console.print(text, soft_wrap=True)
+
+
+def complain(error: EnvctlError) -> int:
+    """An error beside an answer that is on standard output already: on standard error alone. Answers its exit code."""
+    report(error, as_json=False)
+    return error.exit_code

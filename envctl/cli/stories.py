@@ -12,7 +12,7 @@ import click
 import typer
 
 from envctl.cli.options import Output
-from envctl.cli.output import Format, emit, err, out, report
+from envctl.cli.output import Format, complain, emit, err, out
 from envctl.errors import EnvctlError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _tell(played: Plays, output: Format, explain: bool) -> None:
         if output is Format.TABLE:
             _print(out(), story.story(symptom, outcome, out().width, explain=explain))
         if outcome.error is not None:
-            report(outcome.error, as_json=False)
+            complain(outcome.error)
     if output is not Format.TABLE:
         emit([outcome.as_data() for outcome in outcomes], output, lambda _width: "")
     failed = [outcome for outcome in outcomes if outcome.error is not None]
@@ -107,8 +107,7 @@ def _tell(played: Plays, output: Format, explain: bool) -> None:
         )
         if output is Format.TABLE:
             raise error
-        report(error, as_json=False)
-        raise typer.Exit(error.exit_code)
+        raise typer.Exit(complain(error))
 
 
 def _machine(name: str) -> Provider | None:

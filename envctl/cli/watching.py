@@ -17,7 +17,7 @@ from rich.text import Text
 
 from envctl.cli.lifecycle import existing
 from envctl.cli.options import File, Name, Output, config
-from envctl.cli.output import Format, emit, err, out
+from envctl.cli.output import Format, complain, emit, err, out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,21 +166,28 @@ def report(
     name: Name = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Write one HTML page about the environment that needs no network: pictures, times, DHCP, pods, checks, logs."""
+    """Write one HTML page about the environment that needs no network: pictures, times, DHCP, pods, checks, logs.
+
+    Exit code 3 when a check has failed; the page is written all the same.
+    """
     from envctl.cli.lifecycle import suite, with_status
     from envctl.environment import provider_of
     from envctl.report.gather import gather
     from envctl.report.page import render
+    from envctl.steps import failed
 
     provider = existing(provider_of(config(file, name)))
-    frames = _frames(captured) if captured else None
-    gathered = with_status(lambda note: gather(provider, suite(provider) if verify else None, note, frames))
+    given = (captured.name, _frames(captured)) if captured else None
+    gathered = with_status(lambda note: gather(provider, suite(provider) if verify else None, note, given))
     target = (write or Path(f"{provider.config.name}.html")).absolute()
     target.write_text(render(gathered), encoding="utf-8")
     data = {"file": str(target), "exchanges": len(gathered.exchanges)}
-    if gathered.verification is not None:
-        data["passed"] = gathered.verification.passed
+    found = gathered.verification
+    if found is not None:
+        data["passed"] = found.passed
     emit(data, output, lambda _width: Text(str(target)))
+    if found is not None and not found.passed:
+        raise typer.Exit(complain(failed(found)))
 
 
 def _frames(path: Path) -> list[Frame]:

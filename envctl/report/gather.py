@@ -35,7 +35,11 @@ PROGRAMS = {
 
 @dataclass(slots=True)
 class Gathered:
-    """What is shown. ``logs`` are (path, last lines, lines left out)."""
+    """What is shown. ``logs`` are (path, last lines, lines left out).
+
+    ``captured`` names the file that the exchanges were read from; empty when they were captured for this report, or not
+    at all (no ``verification``).
+    """
 
     facts: Facts
     made_at: float
@@ -43,6 +47,7 @@ class Gathered:
     history: dict[str, dict[str, Any]]
     verification: Report | None
     exchanges: list[Exchange]
+    captured: str
     versions: dict[str, str]
     logs: list[tuple[str, str, int]] = field(default_factory=list)
 
@@ -51,17 +56,19 @@ def gather(
     provider: Provider,
     verify: Callable[[Note], Report] | None,
     note: Note,
-    frames: Sequence[Frame] | None = None,
+    captured: tuple[str, Sequence[Frame]] | None = None,
 ) -> Gathered:
-    """Look everything up. DHCP is captured on the bridges while the suite runs, unless ``frames`` are given."""
+    """Look everything up. DHCP is captured on the bridges while the suite runs, unless ``captured`` says otherwise: a
+    file's name and its frames.
+    """
     from envctl.configfile import dump
 
     config = provider.config
     report: Report | None = None
-    seen: list[Frame] = list(frames or ())
+    file, seen = (captured[0], list(captured[1])) if captured else ("", [])
     note("looking at the environment")
     facts = observe(provider)
-    with _recording(provider, seen) if frames is None and verify is not None else nullcontext():
+    with _recording(provider, seen) if captured is None and verify is not None else nullcontext():
         if verify is not None:
             report = verify(note)
             note("every lease is renewed once")
@@ -70,7 +77,7 @@ def gather(
     names = {pod.mac: pod.name for pod in facts.pods} | _books(provider)
     note("collecting logs and versions")
     return Gathered(
-        facts, time.time(), dump(config), history.recall(config), report, exchanges(seen, names),
+        facts, time.time(), dump(config), history.recall(config), report, exchanges(seen, names), file,
         _versions(provider), _logs(provider),
     )  # fmt: skip
 

@@ -37,6 +37,7 @@ def render(gathered: Gathered) -> str:
         timeline=timeline(gathered.history["up"]["steps"]) if "up" in gathered.history else "",
         migrations=migrations,
         diagrams=[(exchange, sequence(exchange)) for exchange in shown],
+        captured=gathered.captured,
         more=len(gathered.exchanges) - len(shown),
         verification=gathered.verification,
         versions=gathered.versions,

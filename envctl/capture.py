@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -76,10 +76,16 @@ class _Source:
 
 
 class Recorder:
-    """tcpdumps on ``places``, from the moment that all of them listen. A context manager; :meth:`frames` reads."""
+    """tcpdumps on ``places``, from the moment that all of them listen. A context manager; :meth:`frames` reads.
 
-    def __init__(self, places: Sequence[Place], expression: str = "") -> None:
+    One that ends by itself, as with its interface, is left out from then on; ``ended`` is told where, and what it said.
+    """
+
+    def __init__(
+        self, places: Sequence[Place], expression: str = "", ended: Callable[[Place, str], None] | None = None
+    ) -> None:
         self._sources: list[_Source] = []
+        self._ended = ended or (lambda _place, _said: None)
         try:
             for place in places:
                 self._sources.append(_start(place, expression))
@@ -90,9 +96,10 @@ class Recorder:
             raise
 
     def frames(self, until: float | None = None, stop: int | None = None) -> Iterator[Frame]:
-        """Frames as they come, until the monotonic time ``until``, or until the descriptor ``stop`` is readable."""
-        open_ones = {source.dump.out: source for source in self._sources}
-        while open_ones:
+        """Frames as they come, until the monotonic time ``until``, until the descriptor ``stop`` is readable, or until
+        no tcpdump is left.
+        """
+        while open_ones := {source.dump.out: source for source in self._sources}:
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 return
@@ -104,7 +111,18 @@ class Recorder:
                 if data:
                     yield from open_ones[descriptor].frames(data)
                 else:
-                    del open_ones[descriptor]
+                    self._lose(open_ones[descriptor])
+
+    def _lose(self, source: _Source) -> None:
+        said = source.dump.last_words()
+        source.dump.kill()
+        self._sources = [one for one in self._sources if one is not source]
+        self._ended(source.place, said)
+
+    @property
+    def listening(self) -> bool:
+        """Whether any tcpdump is left."""
+        return bool(self._sources)
 
     def rest(self) -> Iterator[Frame]:
         """Frames that are on their way: reads until nothing has come for a moment."""

@@ -56,6 +56,16 @@ class Dump:
         """What it has printed meanwhile (waits for something); empty at its end."""
         return os.read(self.out, 1 << 16)
 
+    def last_words(self) -> str:
+        """What it said on standard error since it listened; for one that has ended by itself, or is about to."""
+        errors = self._process.stderr
+        assert errors is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(ENDS_S)
+        os.set_blocking(errors.fileno(), False)  # a connection that outlives it may hold the other end
+        said = (errors.read() or b"").decode(errors="replace").strip()
+        return said or f"not a word (exit status {self._process.poll()})"
+
     def end(self) -> Iterator[bytes]:
         """Tell it to end; what it still prints."""
         if self._process.stdin is not None:

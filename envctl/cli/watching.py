@@ -10,7 +10,7 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 from rich.text import Text
@@ -22,10 +22,13 @@ from envctl.cli.output import Format, complain, emit, err, out
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from envctl.capture import Recorder
+    from envctl.capture import Place, Recorder
+    from envctl.errors import EnvctlError
     from envctl.pcapng import Frame
 
 MOMENT_NS = 500_000_000
+REMEMBERED = 4096
+"""Packets that are known again: more than come by in a moment, and no more the longer a capture lasts."""
 KINDS = {"DHCPACK": "green", "DHCPOFFER": "cyan", "DHCPNAK": "bold red", "DHCPDECLINE": "bold red"}
 
 
@@ -79,20 +82,56 @@ def capture(
     chosen = places(provider, where or ())
     target = (write or Path(f"{provider.config.name}.pcapng")).absolute()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    told: list[dict[str, Any]] = []
-    count, first = 0, First()
-    with target.open("wb") as pcapng, Recorder(chosen, expression) as recorder:
+    count, told, first, lost = 0, 0, First(), Lost()
+    # What is in the file already is written over only once everything listens.
+    with Recorder(chosen, expression, lost) as recorder, _written(target) as pcapng:
         writer = Writer(pcapng, [(place.name, f"{place.device} of {place.node.name}") for place in chosen])
         err().print(f"listening on {', '.join(place.name for place in chosen)}; Ctrl-C ends", style="dim")
-        for frame in _until(_during(command, recorder) if command else _for(seconds, recorder)):
-            writer.write(frame)
-            count += 1
-            if frame.comment and (each or first.sighting(frame)):
-                told.append(_as_data(frame))
-                _tell(told[-1], output)
+        with contextlib.suppress(KeyboardInterrupt):  # the ordinary end of a capture
+            for frame in _during(command, recorder) if command else _for(seconds, recorder):
+                writer.write(frame)
+                count += 1
+                if frame.comment and (each or first.sighting(frame)):
+                    _tell(_as_data(frame), output)
+                    told += 1
+        early = not recorder.listening and not command
+    if output is Format.YAML and not told:
+        emit([], output, lambda _width: "")
     err().print(f"{count} frames in {target}", style="dim", soft_wrap=True)
-    if output is Format.YAML:
-        emit(told, output, lambda _width: "")
+    if early:
+        raise typer.Exit(complain(lost.error()))
+
+
+def _written(path: Path) -> BinaryIO:
+    from envctl.errors import UsageError
+
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written", cause=str(error), hint="--write FILE names another one."
+        ) from error
+
+
+class Lost:
+    """Hears of each tcpdump that has ended by itself, says so at once, and remembers it."""
+
+    def __init__(self) -> None:
+        self._said: list[str] = []
+
+    def __call__(self, place: Place, said: str) -> None:
+        self._said.append(f"{place.name}: tcpdump has ended: {'; '.join(said.splitlines())}")
+        err().print(Text(self._said[-1], "yellow"), soft_wrap=True)
+
+    def error(self) -> EnvctlError:
+        """That none is left."""
+        from envctl.errors import EnvctlError
+
+        return EnvctlError(
+            "the capture has ended early: no tcpdump is left",
+            cause="\n".join(self._said),
+            hint="What was captured until then is in the file. envctl status shows which machines and pods are there.",
+        )
 
 
 def _for(seconds: float | None, recorder: Recorder) -> Iterator[Frame]:
@@ -104,12 +143,21 @@ def _during(command: list[str], recorder: Recorder) -> Iterator[Frame]:
     import tempfile
 
     with tempfile.TemporaryFile("w+") as said:
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as running:
-            while running.poll() is None:
+        with _started(command, said) as running:
+            while running.poll() is None and recorder.listening:
                 yield from recorder.frames(time.monotonic() + 0.1)
         yield from recorder.rest()
         said.seek(0)
         err().print(Text(said.read().rstrip()), soft_wrap=True)
+
+
+def _started(command: list[str], said: IO[str]) -> subprocess.Popen[bytes]:
+    from envctl.errors import UsageError
+
+    try:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+    except OSError as error:
+        raise UsageError(f"{command[0]} cannot be run", cause=str(error)) from error
 
 
 class First:
@@ -123,14 +171,11 @@ class First:
         where, at = self._seen.get(frame.data, ("", 0))
         again = where not in ("", frame.where) and abs(frame.time_ns - at) < MOMENT_NS
         if not again:
+            self._seen.pop(frame.data, None)
             self._seen[frame.data] = (frame.where, frame.time_ns)
+            if len(self._seen) > REMEMBERED:
+                del self._seen[next(iter(self._seen))]
         return not again
-
-
-def _until(frames: Iterator[Frame]) -> Iterator[Frame]:
-    """Ctrl-C is the ordinary end of a capture."""
-    with contextlib.suppress(KeyboardInterrupt):
-        yield from frames
 
 
 def _as_data(frame: Frame) -> dict[str, Any]:
@@ -141,6 +186,9 @@ def _as_data(frame: Frame) -> dict[str, Any]:
 def _tell(said: dict[str, Any], output: Format) -> None:
     if output is Format.JSON:
         sys.stdout.write(json.dumps(said, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    elif output is Format.YAML:  # an entry of one list, written as it grows
+        emit([said], output, lambda _width: "")
         sys.stdout.flush()
     elif output is Format.TABLE:
         kind, _, words = said["words"].partition(": ")

@@ -106,7 +106,7 @@ class _Background:
         self._end = False
 
     def _run(self) -> None:
-        while not self._end:
+        while not self._end and self._recorder.listening:
             self._into.extend(self._recorder.frames(until=time.monotonic() + 0.2))
 
     def __enter__(self) -> None:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import struct
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import pytest
 from brdhcp.dhcp.frame import arp_announce, arp_probe, arp_reply, arp_request, broadcast_frame
 from brdhcp.dhcp.message import Message, MessageType
 from brdhcp.dhcp.options import Option
+from ruamel.yaml import YAML
 
 from envctl import packets
-from envctl.cli.watching import First
+from envctl.cli import main
+from envctl.cli.watching import REMEMBERED, First
 from envctl.pcapng import FormatError, Frame, PcapStream, Writer, read
 from envctl.report.diagrams import sequence
 from envctl.report.exchanges import exchanges
+from tests.unit.envctl.fake import FakeProvider
 
 MAC = "02:00:5e:00:00:07"
 ADDRESS, SERVER = IPv4Address("172.16.91.131"), IPv4Address("172.16.91.254")
+ARP = arp_announce(MAC, ADDRESS)
 
 
 def message(kind: MessageType, options: dict[int, bytes] | None = None, **fields: Any) -> bytes:
@@ -95,6 +102,95 @@ def test_a_packet_is_told_at_the_first_place_only_and_a_repetition_again() -> No
         True,
         True,
     ]
+
+
+def test_what_is_known_again_does_not_grow_with_the_length_of_a_capture() -> None:
+    first = First()
+    for number in range(3 * REMEMBERED):
+        assert first.sighting(Frame("a", number, number.to_bytes(4)))
+    assert len(first._seen) == REMEMBERED
+    assert not first.sighting(Frame("b", number, number.to_bytes(4))), "the last ones are known"
+
+
+TCPDUMP = """#!/bin/sh
+echo 'tcpdump: listening on eth0' >&2
+cat {folder}/one-frame
+echo 'tcpdump: pcap_loop: The interface disappeared' >&2
+touch {folder}/ended
+"""
+"""Listens, has one frame, and ends as the real one does when its interface goes."""
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An environment whose workstation is this machine; the folder of its captures."""
+    provider = FakeProvider()
+    provider.create()
+    monkeypatch.setattr("envctl.environment.provider_of", lambda _config: provider)
+    (tmp_path / "all.pcapng").write_bytes(b"of yesterday")
+    return tmp_path
+
+
+@pytest.fixture
+def short_lived(environment: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, with a tcpdump that ends by itself."""
+    program = environment / "tcpdump"
+    program.write_text(TCPDUMP.format(folder=environment))
+    head = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+    (environment / "one-frame").write_bytes(head + struct.pack("<IIII", 9, 0, len(ARP), len(ARP)) + ARP)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{environment}:{os.environ['PATH']}")
+    return environment / "all.pcapng"
+
+
+def capture(file: Path, *words: str) -> int:
+    return main(["capture", "--where", "host", "--write", str(file), *words])
+
+
+def test_a_capture_that_cannot_listen_leaves_the_file_as_it_is(
+    environment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = environment / "all.pcapng"
+    assert capture(file, "--filter", "no such words") == 1
+    assert "tcpdump ended at once" in capsys.readouterr().err
+    assert file.read_bytes() == b"of yesterday"
+
+
+def test_a_file_that_cannot_be_written_is_named(
+    short_lived: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert capture(short_lived.parent / "absent" / "all.pcapng") == 2
+    assert "absent/all.pcapng cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["table", "json", "yaml"])
+def test_a_capture_whose_last_tcpdump_has_ended_says_which_and_why_and_fails(
+    form: str, short_lived: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert capture(short_lived, "-o", form) == 1
+    said = capsys.readouterr()
+    assert "host:eth0: tcpdump has ended: tcpdump: pcap_loop: The interface disappeared" in said.err
+    assert "no tcpdump is left" in said.err and "1 frames in" in said.err
+    assert "172.16.91.131" in said.out
+    if form != "table":
+        (told,) = [json.loads(said.out)] if form == "json" else YAML(typ="safe").load(said.out)
+        assert told["where"] == "host:eth0"
+    with short_lived.open("rb") as file:
+        assert [frame.data for frame in read(file)] == [ARP]
+
+
+def test_the_command_of_a_capture_runs_to_its_end_whatever_becomes_of_tcpdump(
+    short_lived: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = short_lived.with_name("ended")
+    assert capture(short_lived, "--", "sh", "-c", f"until [ -e {ended} ]; do :; done; echo it has ended") == 0
+    said = capsys.readouterr().err
+    assert "host:eth0: tcpdump has ended" in said and "it has ended" in said
+
+
+def test_a_command_that_cannot_be_run_is_named(short_lived: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert capture(short_lived, "--", "no-such-command") == 2
+    assert "no-such-command cannot be run" in capsys.readouterr().err
 
 
 def test_exchanges_are_told_apart_by_transaction_and_each_message_counts_once() -> None:

@@ -1,12 +1,15 @@
 """One folder with everything that a helper would ask for: state, configuration, versions, logs; no keys.
 
-Commands that fail leave what they said: that they failed is part of the answer.
+Commands that fail leave what they said: that they failed is part of the answer. Of a workstation that is the user's own
+machine only what the environment's LAN has there is told: its processes and sockets are nobody's business.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +18,7 @@ from envctl import history
 from envctl.environment import observe, side_by_side
 from envctl.errors import EnvctlError
 from envctl.facts import as_data
+from envctl.node import NamespaceNode
 
 if TYPE_CHECKING:
     from envctl.node import Node
@@ -35,6 +39,11 @@ ON_NODES = {
     "networks": "tail -n +1 /etc/cni/net.d/*", "plugins": "ls -l /opt/cni/bin",
 }  # fmt: skip
 """File name and command."""
+ON_THIS_MACHINE = {
+    "address": "ip addr show dev {device}", "route": "ip route show table all dev {device}",
+    "neighbour": "ip neigh show dev {device}",
+}  # fmt: skip
+"""Where the workstation is the user's own machine: what it has on the environment's LAN, and nothing of the rest."""
 
 
 def export(provider: Provider, directory: Path) -> list[Path]:
@@ -68,12 +77,23 @@ def export(provider: Provider, directory: Path) -> list[Path]:
     return sorted(files)
 
 
+def is_this_machine(node: Node) -> bool:
+    """Whether a node is the machine that envctl runs on, not one that was made for the environment."""
+    return isinstance(node, NamespaceNode) and node.pid == os.getpid()
+
+
+def _of_this_machine(provider: Provider) -> dict[str, str]:
+    device = shlex.quote(provider.host_interface)
+    return {name: command.format(device=device) for name, command in ON_THIS_MACHINE.items()}
+
+
 def _nodes(provider: Provider, directory: Path, missing: list[str]) -> list[Path]:
     machines: list[tuple[Node, Mapping[str, str]]] = [
         (node, ANYWHERE | ON_NODES) for node in provider.nodes()
     ]
     try:
-        machines.append((provider.host(), ANYWHERE))
+        host = provider.host()
+        machines.append((host, _of_this_machine(provider) if is_this_machine(host) else ANYWHERE))
     except EnvctlError as error:
         missing.append(f"host: {error}")
 

@@ -18,6 +18,7 @@ def test_the_folder_has_every_machine_and_no_key(tmp_path: Path) -> None:
     assert files == {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     names = {Path(file).stem for file in files if file.startswith("master/")}
     assert names == set(ANYWHERE) | set(ON_NODES)
+    assert {Path(file).stem for file in files if file.startswith("host/")} == set(ANYWHERE)
     assert {"status.json", "doctor.json", "envctl.yaml", "history.json", "logs/router/dnsmasq.log"} <= files
     assert "missing.txt" not in files
     assert json.loads((tmp_path / "master/uplink.json").read_text())["state"] == "none"

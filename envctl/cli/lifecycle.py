@@ -5,6 +5,7 @@ back.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 import time
@@ -118,10 +119,21 @@ def status(
 
     provider = provider_of(config(file, name))
     if watch:
-        live.watch(lambda: observe(provider), out(), as_json=output is not Format.TABLE)
+        live.watch(lambda: observe(provider), out(), _line(output))
         return
     facts = observe(provider)
     emit(as_data(facts), output, lambda width: tables.status(facts, width))
+
+
+def _line(output: Format) -> Callable[[Any], str] | None:
+    """How one of many answers is written, so that a program can tell where it ends; None for a person."""
+    if output is Format.JSON:
+        return lambda data: json.dumps(data, default=str, ensure_ascii=False) + "\n"
+    if output is Format.YAML:
+        from envctl.configfile import render
+
+        return lambda data: "---\n" + render(json.loads(json.dumps(data, default=str)))
+    return None
 
 
 def verify(

@@ -72,9 +72,14 @@ def snapshot(
     snapshot_name: Annotated[str, typer.Argument(metavar="[SNAPSHOT]", help="Its name.")] = "saved",
     file: File = None,
     name: Name = None,
+    output: Output = Format.TABLE,
 ) -> None:
     """Save, restore, delete or list states of the machine: its disk and its memory."""
-    typer.echo(_virtual(file, name).snapshot(verb, snapshot_name))
+    from rich.text import Text
+
+    said = _virtual(file, name).snapshot(verb, snapshot_name)
+    data = said.splitlines() if verb == "list" else {verb: said}
+    emit(data, output, lambda _width: Text(said))
 
 
 @boxes.command("build")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
@@ -22,11 +21,18 @@ if TYPE_CHECKING:
 LOOK_S = 1.0
 
 
-def watch(look: Callable[[], Facts], console: Console, *, as_json: bool, looks: int | None = None) -> None:
-    """Show what ``look`` answers until Ctrl-C, or ``looks`` times. As JSON: one line for each change."""
+def watch(
+    look: Callable[[], Facts],
+    console: Console,
+    written: Callable[[dict[str, Any]], str] | None = None,
+    looks: int | None = None,
+) -> None:
+    """Show what ``look`` answers until Ctrl-C, or ``looks`` times. ``written`` puts it in words for a program: then
+    each change is told by itself.
+    """
     with contextlib.suppress(KeyboardInterrupt):
-        if as_json:
-            _lines(look, console, looks)
+        if written:
+            _changes(look, console, written, looks)
         else:
             _screen(look, console, looks)
 
@@ -46,13 +52,15 @@ def _screen(look: Callable[[], Facts], console: Console, looks: int | None) -> N
                 _until(begun + LOOK_S)
 
 
-def _lines(look: Callable[[], Facts], console: Console, looks: int | None) -> None:
+def _changes(
+    look: Callable[[], Facts], console: Console, written: Callable[[dict[str, Any]], str], looks: int | None
+) -> None:
     before: Facts | None = None
     while looks is None or looks > 0:
         begun = time.monotonic()
         facts = look()
         if before is None or timeless(facts) != timeless(before):
-            console.file.write(json.dumps(as_data(facts), default=str, ensure_ascii=False) + "\n")
+            console.file.write(written(as_data(facts)))
             console.file.flush()
         before = facts
         looks = None if looks is None else looks - 1

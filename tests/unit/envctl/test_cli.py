@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -81,3 +82,16 @@ def test_init_writes_a_file_once(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "envctl.yaml"
+
+
+def test_snapshots_are_listed_as_data_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = SimpleNamespace(snapshot=lambda verb, name: "good\nbetter" if verb == "list" else name)
+    monkeypatch.setattr("envctl.cli.machine._virtual", lambda *_: machine)
+    assert main(["snapshot", "list"]) == 0
+    assert capsys.readouterr().out == "good\nbetter\n"
+    assert main(["snapshot", "list", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == ["good", "better"]
+    assert main(["snapshot", "save", "best", "-o", "yaml"]) == 0
+    assert capsys.readouterr().out == "save: best\n"

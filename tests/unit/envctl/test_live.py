@@ -8,7 +8,10 @@ import json
 from collections.abc import Iterator
 
 from rich.console import Console
+from ruamel.yaml import YAML
 
+from envctl.cli.lifecycle import _line
+from envctl.cli.output import Format
 from envctl.facts import Facts
 from envctl.report.before import before, example
 from envctl.show import live, topology
@@ -60,7 +63,17 @@ def test_as_json_a_lease_that_only_grows_older_is_no_change() -> None:
     older = tuple(dataclasses.replace(pod, lease_left_s=17) for pod in node.pods)
     aged = dataclasses.replace(AFTER, nodes=(dataclasses.replace(node, pods=older),))
     assert live.timeless(aged) == live.timeless(AFTER)
-    seen = looks(AFTER)
-    file = io.StringIO()
-    live.watch(lambda: next(seen), Console(file=file, width=110), as_json=True, looks=1)
-    assert json.loads(file.getvalue())["name"] == "example"
+    assert [json.loads(line)["name"] for line in watched(Format.JSON).splitlines()] == ["example"]
+
+
+def watched(form: Format) -> str:
+    """What one look writes."""
+    seen, file = looks(AFTER), io.StringIO()
+    live.watch(lambda: next(seen), Console(file=file, width=110), _line(form), looks=1)
+    return file.getvalue()
+
+
+def test_as_yaml_each_change_is_a_document() -> None:
+    assert watched(Format.YAML).startswith("---\n")
+    documents = YAML(typ="safe", pure=True).load_all(2 * watched(Format.YAML))
+    assert [document["name"] for document in documents] == ["example", "example"]

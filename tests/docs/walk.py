@@ -15,7 +15,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,12 +126,19 @@ def _parsed(command: Any, name: str, arguments: list[str]) -> None:
         raise AssertionError(f"{name} {shlex.join(arguments)}: {error.format_message()}") from error
 
 
+def here(words: str) -> list[str]:
+    """A command line as it is started on this machine."""
+    return ["bash", "-c", words]
+
+
 def walk(
-    page: Path, where: Path, environment: str, *, timeout_s: float = TIMEOUT_S, without: Collection[str] = ()
-) -> int:
+    page: Path, where: Path, environment: str, *, timeout_s: float = TIMEOUT_S, without: Collection[str] = (),
+    start: Callable[[str], list[str]] = here,
+) -> int:  # fmt: skip
     """Do what a page says in the folder ``where``, with ``environment`` as the default one. Answers the commands run.
 
-    ``without`` are commands that are left out; so are those that need the internet.
+    ``without`` are commands that are left out; so are those that need the internet. ``start`` says what is started for
+    a command line, where it is not for this machine.
 
     Raises AssertionError with page, line, command, promise and truth at the first difference.
     """
@@ -148,7 +155,7 @@ def walk(
         if step.online or step.words in without:
             continue
         ran = subprocess.run(
-            ["bash", "-c", step.words], cwd=where, env=variables, stdin=subprocess.DEVNULL, text=True,
+            start(step.words), cwd=where, env=variables, stdin=subprocess.DEVNULL, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s, check=False,
         )  # fmt: skip
         printed = plain(ran.stdout)

@@ -263,17 +263,11 @@ class SshNode(Node):
     def connection(self) -> Connection:
         """The one connection, opened at first use."""
         if self._connection is None:
-            import logging
+            from envctl.ssh import connection
 
-            from fabric import Connection
-
-            # Its threads report what run() raises anyway, with their stacks.
-            logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
-            key = {"key_filename": self.identity, "look_for_keys": False, "allow_agent": False}
-            self._connection = Connection(
-                self.host, user=self.user, port=self.port, gateway=self.proxy or None,
-                connect_timeout=self.connect_timeout, connect_kwargs=key if self.identity else {},
-            )  # fmt: skip
+            self._connection = connection(
+                self.host, self.user, self.port, self.identity, self.proxy, self.connect_timeout
+            )
         return self._connection
 
     def close(self) -> None:
@@ -281,9 +275,10 @@ class SshNode(Node):
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        transport = connection.transport
+        transport = connection.client.get_transport()
         process = getattr(getattr(transport, "sock", None), "process", None)
         connection.close()
+        connection.client.close()  # also one that never came about
         if process is not None:  # the proxy, which paramiko's thread signals and forgets
             transport.join(5)
             process.kill()
@@ -346,7 +341,13 @@ class SshNode(Node):
 
         A machine that lost its power never says so: what keeps the connection alive finds out.
         """
-        self.connection.open()
+        if not self.connection.is_connected:
+            self.close()  # what is left of one that has ended
+            try:
+                self.connection.open()
+            except BaseException:
+                self.close()
+                raise
         transport = self.connection.transport
         transport.set_keepalive(KEEPALIVE_S)
         limit = threading.Timer(within, transport.close)

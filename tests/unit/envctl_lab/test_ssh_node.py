@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,19 @@ import pytest
 
 from envctl.node import NodeError, SshNode
 from tests.unit.envctl_lab.sshd import serving
+
+RELAY = """
+import os, select, socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as far:
+    ends = {0: far.fileno(), far.fileno(): 1}
+    while True:
+        for end in select.select(list(ends), [], [])[0]:
+            data = os.read(end, 65536)
+            if not data:
+                sys.exit()
+            os.write(ends[end], data)
+"""
+"""What nc does."""
 
 
 @pytest.fixture
@@ -49,6 +63,29 @@ def test_a_machine_that_does_not_answer_is_named() -> None:
     node = SshNode("vm", "172.16.91.10", host="127.0.0.1", port=1)
     with pytest.raises(NodeError, match="vm: true: NoValidConnectionsError"):
         node.run("true")
+
+
+def test_a_machine_behind_a_command_is_reached_and_its_end_is_noticed(tmp_path: Path) -> None:
+    """The command ends as it does when the machine loses its power: nobody waits, and no thread goes on reading."""
+    with serving(tmp_path) as (port, identity):
+        relay = f"{sys.executable} -c '{RELAY}' {port}"
+        node = SshNode("vm", "192.0.2.1", identity=identity, proxy=relay)
+        assert node.run("echo here").stdout == "here\n"
+        process = node.connection.transport.sock.process
+        transport = node.connection.transport
+        process.kill()
+        transport.join(5)
+        assert not transport.is_alive()
+        assert node.run("echo again").stdout == "again\n"
+        node.close()
+
+
+def test_a_connection_that_never_came_about_leaves_no_thread(tmp_path: Path) -> None:
+    before = {thread.name for thread in threading.enumerate()}
+    node = SshNode("vm", "192.0.2.1", proxy="true")
+    with pytest.raises(NodeError, match="vm: true: "):
+        node.run("true")
+    assert {thread.name for thread in threading.enumerate()} == before
 
 
 def test_files_are_written_whole_and_read_back(node: SshNode, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Metrics:
         except ImportError as error:
             raise StoreFailure(
                 f"--metrics needs prometheus-client: {error}",
-                "pip install 'brdhcp[metrics]', or leave --metrics out",
+                "/opt/brdhcp/bin/pip install './plugin[metrics]' in a checkout, or leave --metrics out",
             ) from error
         self._registry: Any = self._client.CollectorRegistry()
         self._requests: Any = self._client.Histogram(

@@ -1,7 +1,7 @@
 """An append-only journal: one JSON object a line, on disk before ``write`` returns.
 
 A line that a power cut tore is the last one and says nothing that had been promised, so it is left out when the
-journal is read.
+journal is read, and taken away before the next one is written. So is what a full disk took of a line.
 """
 
 from __future__ import annotations
@@ -40,10 +40,9 @@ class Journal:
     def write(self, entry: Mapping[str, Any]) -> None:
         """Append one entry. Raises ``StoreFailure``."""
         try:
-            fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
             try:
-                os.write(fd, _line(entry))
-                os.fdatasync(fd)
+                _append(fd, _line(entry))
             finally:
                 os.close(fd)
         except OSError as error:
@@ -79,6 +78,18 @@ class Journal:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _append(fd: int, line: bytes) -> None:
+    whole = os.pread(fd, os.fstat(fd).st_size, 0).rfind(b"\n") + 1
+    os.ftruncate(fd, whole)
+    try:
+        while line:
+            line = line[os.write(fd, line) :]
+        os.fdatasync(fd)
+    except OSError:
+        os.ftruncate(fd, whole)
+        raise
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ journal. SIGTERM makes it look at the journal again; only a decision in there en
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -118,7 +119,8 @@ def main() -> int:
     try:
         watch(state_dir)
     except CniError as error:
-        (state.folder(state_dir) / "guard.log").write_text(f"{error}\n")
+        with contextlib.suppress(OSError):
+            (state.folder(state_dir) / "guard.log").write_text(f"{error}\n")
         return 4
     return 0
 

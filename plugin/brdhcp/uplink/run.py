@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from brdhcp.errors import CniError, RollbackIncomplete, StoreFailure, TryAgainLater, UplinkRefused
 from brdhcp.netlink.kernel import Kernel
@@ -127,7 +128,8 @@ def migration_files(state_dir: Path) -> tuple[tuple[str, str | None], ...]:
 def rollback(state_dir: Path, by: str = "you asked for it") -> Migration:
     """Bring back exactly what was. Nothing to do when that is so already.
 
-    Raises ``RollbackIncomplete`` with the commands for what is left.
+    Raises ``RollbackIncomplete`` with the commands for what is left, ``StoreFailure`` when all of it is done and could
+    not be written down.
     """
     with Kernel() as kernel, state.locked(state_dir):
         migration = state.load(state_dir)
@@ -142,30 +144,46 @@ def rollback(state_dir: Path, by: str = "you asked for it") -> Migration:
 
 
 def _back(kernel: Kernel, state_dir: Path, why: str) -> None:
-    """Undo, newest first, also what may never have been done; then compare with what was."""
+    """Undo, newest first, also what may never have been done; then compare with what was.
+
+    A disk that is full, or has become read-only, is no reason to leave the node off the network.
+    """
     migration = _known(state_dir)
-    journal = state.journal(state_dir)
-    journal.write({"state": "rolling-back", "why": why})
-    problems: list[str] = []
+    problems = _noted(state_dir, {"state": "rolling-back", "why": why})
     # A boot with the files of a confirmed migration gave the bridge a client of its own: it would ask for ever.
     asking = clients.find(migration.bridge)
     if asking is not None:
         clients.stop(asking.pid, asking.started)
+    left: list[str] = []
     try:
         persist.restore(migration.files)
     except CniError as error:
-        problems.append(str(error))
+        left.append(f"# {error.msg}: put back the files that the journal has")
     elapsed = time.time() - migration.started_at
     for move in reversed(migration.moves[: migration.begun]):
         problems += perform.undo(kernel, state_dir, move, elapsed)
-    left = _left(kernel, migration)
+    left += _left(kernel, migration)
     if left:
-        journal.write({"state": "incomplete", "problems": [*left, *problems]})
+        problems += _noted(state_dir, {"state": "incomplete", "problems": [*left, *problems]})
         raise RollbackIncomplete(
             f"{migration.nic} is not as it was before; still to be done: " + "; ".join(left),
             "; ".join(problems),
         )
-    journal.write({"state": "rolled-back", "problems": problems})
+    unwritten = _noted(state_dir, {"state": "rolled-back", "problems": problems})
+    if unwritten:
+        raise StoreFailure(
+            f"{migration.nic} is as it was before, but that could not be written down: {unwritten[0]}",
+            "make room in the state directory, then brdhcpctl uplink rollback again: it will find nothing else to do",
+        )
+
+
+def _noted(state_dir: Path, entry: Mapping[str, Any]) -> list[str]:
+    """Write it into the journal; what kept that from being done, if anything did."""
+    try:
+        state.journal(state_dir).write(entry)
+    except StoreFailure as error:
+        return [error.msg]
+    return []
 
 
 def _left(kernel: Kernel, migration: Migration) -> Sequence[str]:

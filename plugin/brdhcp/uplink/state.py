@@ -135,10 +135,13 @@ def _told(entry: dict[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def locked(state_dir: Path, *, wait: bool = True) -> Iterator[None]:
-    """Only one decides at a time. Raises ``StoreFailure`` when another does and ``wait`` is False."""
+    """Only one decides at a time. Raises ``StoreFailure`` when another does and ``wait`` is False.
+
+    The folder itself is the lock, so that a disk that has become read-only is in nobody's way.
+    """
     try:
         folder(state_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(folder(state_dir) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(folder(state_dir), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise StoreFailure(f"cannot lock {folder(state_dir)}: {error.strerror}", "are you root?") from error
     try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.lab.lan import Lan, until
-from tests.lab.uplink.rig import Probe, Stream, everything, same, settled, uplink
+from tests.lab.uplink.rig import STATE, Probe, Stream, everything, same, settled, uplink
 
 Setup = Callable[[Lan], None]
 
@@ -119,6 +119,24 @@ def test_without_a_confirmation_the_guard_goes_back_by_itself(lan: Lan) -> None:
     until(lambda: uplink(lan, "status")["state"] == "rolled-back", what="the guard went back")
     same(before, lan)
     assert uplink(lan, "confirm", check=False)["code"] == 11
+
+
+@pytest.mark.parametrize("who", ["rollback", "guard"])
+def test_a_disk_that_takes_nothing_any_more_keeps_nobody_from_going_back(lan: Lan, who: str) -> None:
+    """What could not be written down is said; when it can be, the next rollback finds nothing else to do."""
+    lan.node.run(f"sh -c 'mkdir {STATE}; mount -t tmpfs state {STATE}'")
+    before = everything(lan)
+    uplink(lan, f"migrate --confirm-within {1 if who == 'guard' else 60}")
+    lan.node.run(f"mount -o remount,ro {STATE}")
+    if who == "rollback":
+        said = uplink(lan, "rollback", check=False)
+        assert said["code"] == 5
+        assert "as it was before, but that could not be written down" in said["msg"]
+    until(lambda: everything(lan)["links"] == before["links"], what="the uplink is as it was")
+    same(before, lan)
+    lan.node.run(f"mount -o remount,rw {STATE}")
+    assert uplink(lan, "rollback")["state"] == "rolled-back"
+    same(before, lan)
 
 
 def test_the_guard_is_deaf_to_everything_but_a_decision(lan: Lan) -> None:

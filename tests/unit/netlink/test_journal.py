@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,33 @@ def test_cut_off_at_any_octet_it_tells_a_beginning_of_what_was_written(tmp_path:
         told = journal.read()
         assert told == whole[: len(told)]
         assert len(told) >= data[:length].count(b"\n")
+
+
+def test_what_is_written_after_a_cut_is_read_whole_and_the_torn_line_is_gone(tmp_path: Path) -> None:
+    journal = written(tmp_path)
+    data = journal.path.read_bytes()
+    for length in range(1, len(data) + 1):
+        journal.path.write_bytes(data[:length])
+        whole = data[:length].count(b"\n")
+        journal.write({"after": 1})
+        journal.write({"after": 2})
+        told = journal.read()
+        assert (len(told), told[-2:]) == (whole + 2, [{"after": 1}, {"after": 2}])
+
+
+def test_a_disk_that_takes_a_part_of_a_line_is_a_failure_that_leaves_the_journal_as_it_was(
+    tmp_path: Path,
+) -> None:
+    journal = written(tmp_path)
+    before = journal.path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, hard))  # the kernel then writes five octets
+    try:
+        with pytest.raises(StoreFailure, match="cannot write"):
+            journal.write({"more": "than five octets"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert journal.path.read_bytes() == before
 
 
 def test_damage_in_the_middle_is_said_with_its_line(tmp_path: Path) -> None:

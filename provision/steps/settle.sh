@@ -6,6 +6,11 @@ set -euo pipefail
 guest=${1:?which guest}
 home=/usr/local/lib/envctl
 uploaded=${2:-/tmp/envctl}
+if [[ -f "$uploaded.tar" ]]; then
+    mkdir -p "$uploaded"
+    tar -xf "$uploaded.tar" -C "$uploaded"
+    rm "$uploaded.tar"
+fi
 install -d "$home" /etc/envctl
 rm -rf "$home/steps" "$home/guest" "$home/wheels" "$home/kubernetes" "$home/stamp"
 cp -r "$uploaded/provision/steps" "$uploaded/provision/kubernetes" "$home/"

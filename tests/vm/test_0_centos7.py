@@ -229,7 +229,7 @@ puts JSON.generate(
   steps: scripts.map { |one| one.config.inline || one.config.path },
   files: files.map { |one| [one.config.source, one.config.destination] },
   box: [config.vm.box_url, config.vm.box_download_checksum],
-  wheels: config.trigger.before_triggers.select { |one| one.info == "the plugin as wheels" }.map(&:command),
+  wheels: config.trigger.before_triggers.select { |one| one.info == "the plugin as wheels, the steps" }.map(&:command),
   settings: config.vm.provisioners.find { |one| one.name == :settings }.config.env,
   provider: provider.instance_variables.to_h { |name| [name.to_s.delete("@"), provider.instance_variable_get(name)] }
 )
@@ -325,7 +325,7 @@ def test_what_a_bundle_has_is_taken_from_it_by_vagrant_and_sent_to_the_guest(tmp
     shutil.copytree(PROVISION, tmp_path / "provision")
     without = evaluated("libvirt", tmp_path, tmp_path)
     assert without["box"] == [libvirt["urls"], libvirt["sha256"]]
-    assert [place for _source, place in without["files"]] == ["/tmp/envctl/provision", "/tmp/envctl/wheels"]
+    assert [place for _source, place in without["files"]] == ["/tmp/envctl.tar"]
 
     bundle = tmp_path / "build/bundle"
     bundle.mkdir()

@@ -1,7 +1,8 @@
 """Renewing the node's own address after its NIC went into the bridge (``brdhcp.store.handover``).
 
 The agent never takes this address away: it gives it the lifetime that the server grants, and when the server grants
-none any more it is the kernel that lets it expire, as it would have under any other DHCP client.
+none any more it is the kernel that lets it expire, as it would have under any other DHCP client. When the server grants
+it again, address and routes are put back.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
 
@@ -21,7 +23,9 @@ from brdhcp.dhcp.frame import mac_bytes
 from brdhcp.dhcp.identity import Identity, Policy, ProbeKind
 from brdhcp.dhcp.lease import INFINITE, Lease, lease_times
 from brdhcp.errors import CniError
-from brdhcp.netlink.change import AddressAdd
+from brdhcp.netlink.change import Address, AddressAdd, Change, Route, RouteAdd
+from brdhcp.netlink.encode import AF_INET
+from brdhcp.netlink.kernel import Kernel
 from brdhcp.store import handover
 from brdhcp.store.handover import NodeLease
 
@@ -38,6 +42,8 @@ class NodeKeeper:
     core: Core
     record: NodeLease
     keeper: Keeper | None = None
+    routes: tuple[Route, ...] = ()
+    """Of the bridge, as they were when the address was last seen there: the kernel takes them along with it."""
 
     def start(self) -> None:
         """Go on with the lease; renew at once where its length or its server is not known."""
@@ -49,6 +55,7 @@ class NodeKeeper:
         )
         machine = client.resumed(who, Policy(probe=ProbeKind.NONE), _lease(record), clock())
         self.keeper = Keeper(machine, NodePort(record.bridge, record.mac), self, self.core.closer)
+        self.routes = _of_bridge(self.core.node, record.bridge)
         self.keeper.resume()
         if record.lease_seconds is None or not record.server:
             self.keeper.renew()
@@ -91,18 +98,53 @@ class NodeKeeper:
         )  # fmt: skip
         try:
             await self.core.in_thread(
-                self._write, None if lease.infinite else round(lease.expires_at - clock())
+                self._write, lease, None if lease.infinite else round(lease.expires_at - clock())
             )
         except CniError as error:
             self.core.events("node-lease-not-applied", str(error), "error", address=self.record.address)
 
-    def _write(self, seconds: int | None) -> None:
-        for address in self.core.node.addresses():
-            if address.dev == self.record.bridge and address.address == self.record.address:
-                granted = replace(address, valid_lft=seconds, preferred_lft=seconds)
-                self.core.node.apply((AddressAdd(address=granted, replace=True),))
+    def _write(self, lease: Lease, seconds: int | None) -> None:
+        node, bridge = self.core.node, self.record.bridge
+        held = [
+            each for each in node.addresses() if each.dev == bridge and each.address == self.record.address
+        ]
+        for address in held:
+            granted = replace(address, valid_lft=seconds, preferred_lft=seconds)
+            node.apply((AddressAdd(address=granted, replace=True),))
+        if held:
+            self.routes = _of_bridge(node, bridge)
+        elif node.index(bridge) is not None:
+            node.apply(_put_back(self.record, lease, seconds, self.routes))
+            self.core.events(
+                "node-lease-restored", f"the node has its address {self.record.address} again", "notice",
+                bridge=bridge, address=self.record.address, mac=self.record.mac,
+            )  # fmt: skip
         if handover.read(self.core.state_dir) is not None:  # a rollback may have been faster
             handover.write(self.core.state_dir, self.record)
+
+
+def _of_bridge(node: Kernel, bridge: str) -> tuple[Route, ...]:
+    """Its IPv4 routes but those that the kernel makes of the address (RTPROT_KERNEL)."""
+    return tuple(
+        route
+        for route in node.routes()
+        if route.dev == bridge and route.family == AF_INET and route.proto != 2
+    )
+
+
+def _put_back(record: NodeLease, lease: Lease, seconds: int | None, routes: Sequence[Route]) -> list[Change]:
+    """The address, and the routes that went with it; the lease's own where those are not known."""
+    bridge, broadcast = record.bridge, IPv4Interface(record.address).network.broadcast_address
+    address = Address(
+        dev=bridge, address=record.address, broadcast=str(broadcast), label=bridge, valid_lft=seconds,
+        preferred_lft=seconds,
+    )  # fmt: skip
+    known = routes or [
+        Route(family=AF_INET, dst="default", dev=bridge, gateway=str(router)) for router in lease.routers[:1]
+    ]
+    # Those to a neighbour come before those by it.
+    ordered = sorted(known, key=lambda route: route.gateway is not None)
+    return [AddressAdd(address=address), *(RouteAdd(route=route) for route in ordered)]
 
 
 def _lease(record: NodeLease) -> Lease:
@@ -112,6 +154,7 @@ def _lease(record: NodeLease) -> Lease:
         seconds, acquired = INFINITE, clock()
     else:
         seconds = record.lease_seconds or max(round(left) * 2, SHORTEST_S)
+        left = min(left, seconds)  # the wall clock may have been set back since
         acquired = clock() + left - seconds
     t1, t2 = lease_times(seconds, None, None)
     return Lease(

@@ -72,6 +72,12 @@ def left(lan: Lan, dev: str) -> int:
     return 0
 
 
+def routes(lan: Lan, dev: str) -> list[tuple[str, str | None, int | None]]:
+    """Destination, gateway and metric of the IPv4 routes by ``dev``."""
+    said = json.loads(lan.node.run(f"ip -j -4 route show dev {dev}").stdout)
+    return sorted((route["dst"], route.get("gateway"), route.get("metric")) for route in said)
+
+
 def test_the_nodes_lease_outlives_its_expiry_on_the_bridge_and_dhclient_is_back_after_a_rollback(
     lan: Lan,
 ) -> None:
@@ -101,6 +107,26 @@ def test_the_nodes_lease_outlives_its_expiry_on_the_bridge_and_dhclient_is_back_
     record = f"{STATE}/uplink/node-lease.json"
     assert lan.node.run(f"test -e {record}", check=False).returncode
     lan.host.run("ping -c 1 -W 1 172.16.91.10")
+
+
+def test_an_address_that_was_lost_with_the_server_comes_back_with_its_routes(lan: Lan) -> None:
+    """The kernel lets it expire, and the routes with it; the agent goes on asking."""
+    lan.node.ip("route add 192.0.2.0/24 via 172.16.91.1 dev eth0 metric 50")
+    before = routes(lan, "eth0")
+    uplink(lan, "migrate --confirm-within 60 --persist none")
+    uplink(lan, "confirm")
+    until(lambda: left(lan, "mybr0") > LEASE_S // 2, what="the agent has renewed the lease")
+    lan.router.run("pkill -x udhcpd")
+    until(lambda: not routes(lan, "mybr0"), within=3 * LEASE_S, what="the kernel ends address and routes")
+    assert left(lan, "mybr0") == 0
+    server = lan.router.spawn("udhcpd -f /run/udhcpd.conf")
+    try:
+        until(lambda: left(lan, "mybr0") > 0, within=30, what="the node has its address again")
+        until(lambda: routes(lan, "mybr0") == before, what="its routes are there again")
+        lan.host.run("ping -c 1 -W 1 172.16.91.10")
+    finally:
+        lan.router.run("pkill -x udhcpd")
+        server.wait()
 
 
 def test_a_rollback_ends_the_client_that_a_boot_gave_to_the_bridge(lan: Lan) -> None:

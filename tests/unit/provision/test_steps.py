@@ -12,6 +12,7 @@ import tarfile
 from functools import partial
 from pathlib import Path
 
+import pytest
 from ruamel.yaml import YAML
 
 from envctl.config import Config
@@ -122,7 +123,8 @@ def test_the_network_configuration_of_plain_vagrant_is_the_one_of_the_configurat
     assert plain == config.netconf()
 
 
-def test_settings_survive_quotes_and_spaces(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [False, True], ids=["as files", "as one file"])
+def test_settings_survive_quotes_and_spaces(tmp_path: Path, packed: bool) -> None:
     home, uploaded = tmp_path / "home", tmp_path / "uploaded"
     (uploaded / "provision").mkdir(parents=True)
     (uploaded / "wheels").mkdir()
@@ -131,6 +133,10 @@ def test_settings_survive_quotes_and_spaces(tmp_path: Path) -> None:
     shutil.copy(PROVISION / "lock.json", uploaded / "provision/lock.json")
     script = (uploaded / "provision/steps/settle.sh").read_text()
     script = script.replace("/usr/local/lib/envctl", str(home)).replace("/etc/envctl", str(tmp_path / "etc"))
+    if packed:
+        with tarfile.open(f"{uploaded}.tar", "w") as tar:
+            tar.add(uploaded, ".")
+        shutil.rmtree(uploaded)
     conf = json.dumps({"name": 'it\'s a "net"', "type": "brdhcp"})
     subprocess.run(["bash", "-c", script, "settle", "debian12", str(uploaded)], check=True,
                    env={"PATH": "/usr/bin:/bin", "CNI_CONF": conf, "NODE_BRIDGE": "br1"})  # fmt: skip

@@ -1,7 +1,8 @@
 """Keeps one lease: feeds the sans-IO client with packets and timers, and carries out what it wants.
 
 Everything a keeper does happens in the event loop, synchronously, so one event is done with before the next one is
-looked at. A resting keeper costs a timer: its packet sockets are open only while an answer is expected.
+looked at. A resting keeper costs a timer: its packet sockets are open only while an answer is expected, so that a
+server that is away costs no descriptor per lease.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from brdhcp.dhcp.states import State
 from brdhcp.errors import AddressInUse, CniError, LeaseLost, Refused, TryAgainLater
 
 AT_REST = (State.INIT, State.BOUND, State.RELEASED)
+LISTEN_S = 10.0
+"""How long an answer is listened for when nobody waits for it; the next one is asked for on new sockets."""
+LONGEST_WAIT_S = 30.0
+"""A timer is looked at again after this: the loop's clock stands still while the machine sleeps, a lease's does not."""
 
 
 def clock() -> float:
@@ -61,7 +66,9 @@ class _Waiter:
 class Keeper:
     """One client, its timer and, while it talks, its sockets."""
 
-    __slots__ = ("_arp", "_closer", "_dhcp", "_listener", "_loop", "_timer", "_waiter", "client", "port")
+    __slots__ = (
+        "_arp", "_closer", "_deaf", "_dhcp", "_listener", "_loop", "_timer", "_waiter", "client", "port",
+    )  # fmt: skip
 
     def __init__(self, client: Client, port: Port, listener: Listener, closer: Executor) -> None:
         self.client = client
@@ -70,6 +77,7 @@ class Keeper:
         self._closer = closer
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._deaf: asyncio.TimerHandle | None = None
         self._dhcp: Packets | None = None
         self._arp: Packets | None = None
         self._waiter: _Waiter | None = None
@@ -175,8 +183,7 @@ class Keeper:
             self._timer.cancel()
             self._timer = None
         if at is not None and at != float("inf"):
-            # Short waits are the kernel's; a day at most, so that no platform's timer overflows.
-            self._timer = self._loop.call_later(min(max(at - clock(), 0.0), 86_400.0), self._fired)
+            self._timer = self._loop.call_later(min(max(at - clock(), 0.0), LONGEST_WAIT_S), self._fired)
 
     def _fired(self) -> None:
         self._timer = None
@@ -186,10 +193,17 @@ class Keeper:
         """Send, opening the socket first; a port that is gone is somebody else's to notice (the reconcile)."""
         try:
             self._open()
-        except CniError:
+        except (CniError, OSError):
             return
         assert self._dhcp is not None
         send(self._dhcp)
+        if self._waiter is None:
+            self._listen(LISTEN_S)
+
+    def _listen(self, seconds: float) -> None:
+        if self._deaf is not None:
+            self._deaf.cancel()
+        self._deaf = self._loop.call_later(seconds, self._close_sockets)
 
     def _open(self) -> None:
         if self._dhcp is None:
@@ -203,11 +217,14 @@ class Keeper:
                 with _Entered(self.port) as (netns, if_name):
                     sock = arp_socket(netns, if_name)
                 self._arp = arp_packets(sock, self._heard_arp, self._closer)
-            except CniError:
+            except (CniError, OSError):
                 return False
         return True
 
     def _close_sockets(self) -> None:
+        if self._deaf is not None:
+            self._deaf.cancel()
+            self._deaf = None
         for packets in (self._dhcp, self._arp):
             if packets is not None:
                 packets.close()

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -100,6 +101,13 @@ async def run(options: argparse.Namespace, events: Events) -> None:
         events("stopped", "stopped; every lease stays as it is", "notice")
 
 
+def _raise_limit() -> None:
+    """As many descriptors as we may have: the soft limit is low for the sake of select(2), which nothing here uses."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _core(options: argparse.Namespace, events: Events) -> Core:
     store = Store(options.state_dir)
     return Core(options.state_dir, store, Spool(options.state_dir / "spool"), events, Kernel())
@@ -144,6 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    _raise_limit()
     try:
         asyncio.run(run(options, events))
     except CniError as error:

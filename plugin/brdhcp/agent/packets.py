@@ -7,8 +7,8 @@ Python, and closing happens in a worker thread, since the kernel waits for a gra
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
-import errno
 import os
 import socket
 import struct
@@ -89,12 +89,11 @@ class Packets:
         asyncio.get_running_loop().add_reader(sock, self._drain)
 
     def send(self, frame: bytes) -> None:
-        """Send one frame. What the network cannot take now counts as lost on the way: the client asks again."""
-        try:
+        """Send one frame. What the network cannot take (the link is down, its MTU is too small, a filter refuses it)
+        counts as lost on the way: the client asks again.
+        """
+        with contextlib.suppress(OSError):
             self._sock.send(frame)
-        except OSError as error:
-            if error.errno not in (errno.ENETDOWN, errno.ENOBUFS, errno.EAGAIN, errno.ENXIO, errno.ENODEV):
-                raise
 
     def narrow(self, program: Sequence[Instruction]) -> None:
         """Hear less: what ``program`` lets through."""

@@ -164,7 +164,7 @@ async def forever(core: Core, verbs: Verbs, interval_s: float) -> None:
                 due = clock() + interval_s
                 await spooled(core, verbs)
                 await sweep(core)
-        except CniError as error:
+        except (CniError, OSError) as error:
             core.events("reconcile-failed", str(error), "error")
 
 

@@ -9,12 +9,13 @@ identity of a dead namespace may be another's by now: then the pod's link is gon
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from brdhcp.errors import InvalidNamespace
+from brdhcp.errors import InvalidNamespace, StoreFailure
 from brdhcp.netlink import netns
 from brdhcp.store.leases import Attachment
 
@@ -30,10 +31,17 @@ def boot_id() -> str:
 
 
 def open_path(path: str) -> int:
-    """A descriptor of the namespace at ``path``; the caller closes it. Raises ``InvalidNamespace``."""
+    """A descriptor of the namespace at ``path``; the caller closes it.
+
+    Raises ``InvalidNamespace``, and ``StoreFailure`` when it may well be there but we have no descriptor left to look.
+    """
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise StoreFailure(
+                f"CNI_NETNS {path!r} cannot be opened now: {error.strerror}", "LimitNOFILE of brdhcpd.service"
+            ) from error
         raise InvalidNamespace(
             f"CNI_NETNS {path!r} cannot be opened: {error.strerror}",
             "the container is gone, or its runtime keeps namespaces where the agent cannot see them",

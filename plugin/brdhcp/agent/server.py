@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import stat
@@ -21,6 +22,10 @@ from brdhcp.errors import StoreFailure, Undecodable
 Handler = Callable[[wire.Envelope], Awaitable[tuple[int, bytes]]]
 
 BACKLOG = 512
+TRANSIENT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED)
+"""Errors of accept(2) that say nothing about the listening socket."""
+PAUSE_S = 0.1
+"""How long nothing is accepted after the kernel had no descriptor or memory for a connection; it waits in line."""
 
 
 def listen(path: Path) -> socket.socket:
@@ -80,8 +85,19 @@ class Server:
         """Accept until cancelled; each connection is a task of its own."""
         self._listener.setblocking(False)
         loop = asyncio.get_running_loop()
+        said = 0
         while True:
-            connection, _ = await loop.sock_accept(self._listener)
+            try:
+                connection, _ = await loop.sock_accept(self._listener)
+            except OSError as error:
+                if error.errno not in TRANSIENT:
+                    raise
+                if error.errno != said:  # once, not ten times a second
+                    self._events("requests-wait", f"no request can be taken: {error.strerror}", "error")
+                said = error.errno
+                await asyncio.sleep(PAUSE_S)
+                continue
+            said = 0
             task = loop.create_task(self._converse(connection), name="request")
             self._requests.add(task)
             task.add_done_callback(self._requests.discard)

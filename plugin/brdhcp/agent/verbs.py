@@ -12,6 +12,7 @@ from typing import Any
 
 from brdhcp.agent import check, delegate, ports, remove, wire
 from brdhcp.agent.add import Add
+from brdhcp.agent.attached import Attached
 from brdhcp.agent.core import Core
 from brdhcp.errors import CniError, LimitedConnectivity, NotAvailable, TryAgainLater
 from brdhcp.spec.environment import Request
@@ -21,6 +22,9 @@ from brdhcp.uplink import state as uplink
 
 DEADLINE_S = 105.0
 """A verb ends before the shim stops waiting (110 s), so that what it undoes is undone."""
+
+RENEW_BATCH, RENEW_PAUSE_S = 64, 1.0
+"""How many leases ``brdhcpctl renew`` asks for at once, and the pause before the next ones."""
 
 
 @dataclass(slots=True)
@@ -91,11 +95,19 @@ class Verbs:
         return None
 
     def _renew(self) -> int:
-        """Ask the server for every lease now; how many that are."""
-        keepers = [attached.keeper for attached in self.core.attached.values() if attached.keeper is not None]
-        for keeper in keepers:
-            keeper.renew()
-        return len(keepers)
+        """Ask the server for every lease, a batch at once and the others soon; how many that are."""
+        kept = [attached for attached in self.core.attached.values() if attached.keeper is not None]
+        self.core.background(self._renew_batches(kept), "renew")
+        return len(kept)
+
+    async def _renew_batches(self, kept: list[Attached]) -> None:
+        """Not all of them in one go: neither the server nor our descriptors are asked for a thousand at once."""
+        for first in range(0, len(kept), RENEW_BATCH):
+            if first:
+                await asyncio.sleep(RENEW_PAUSE_S)
+            for attached in kept[first : first + RENEW_BATCH]:
+                if attached.keeper is not None and self.core.attached.get(attached.record.key) is attached:
+                    attached.keeper.renew()
 
     async def _add(self, request: Request, netconf: NetConf, envelope: wire.Envelope) -> dict[str, Any]:
         if (what := uplink.migrating(self.core.state_dir)) is not None:

@@ -29,6 +29,12 @@ def test_a_killed_agent_keeps_every_lease_and_asks_the_server_nothing(node: Rig)
     assert (node.asked("DHCPDISCOVER"), node.asked("DHCPREQUEST")) == asked
 
 
+def test_the_agent_may_open_as_many_files_as_the_kernel_lets_it(node: Rig) -> None:
+    pid = node.lan.node.run("pgrep -x brdhcpd").stdout.strip()
+    shown = node.lan.node.run(f"prlimit --pid {pid} --nofile --raw --noheadings -o SOFT,HARD").stdout.split()
+    assert shown[0] == shown[1]
+
+
 def test_an_agent_that_ends_in_order_releases_nothing(node: Rig) -> None:
     node.add("web")
     assert node.stop() == 0

@@ -39,6 +39,21 @@ def test_a_server_that_is_away_at_t1_is_asked_again_until_it_is_back(fresh: Lab)
     end(node, "web")
 
 
+def test_while_a_server_is_away_no_socket_is_held_between_two_questions(fresh: Lab) -> None:
+    node, server = fresh
+    server.mode(lease_s=3600, t1_s=1, t2_s=3000)
+    node.add("web")
+    server.mode(silent=["REQUEST"])
+    asked = len(server.seen("REQUEST"))
+    until(lambda: len(server.seen("REQUEST")) > asked, what="the server is asked at T1")
+    held = "ip netns exec web cat /proc/net/packet"
+    until(lambda: node.lan.node.run(held).stdout.count("\n") == 1, within=30, what="nothing is listened for")
+    server.mode(lease_s=3600)
+    node.ctl("renew")
+    until(lambda: count(node, "lease-renewed"), what="the lease is renewed on a new socket")
+    end(node, "web")
+
+
 def test_a_server_that_is_away_until_t2_is_replaced_by_whoever_answers_the_broadcast(fresh: Lab) -> None:
     node, server = fresh
     server.mode(lease_s=10, t1_s=1, t2_s=2)

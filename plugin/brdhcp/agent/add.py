@@ -239,12 +239,16 @@ class Add:
             ) from error
 
     async def _abandon(self, keeper: Keeper) -> None:
-        """Give back what was acquired, or stop asking."""
+        """Give back what was acquired, or may be just being granted; stop asking."""
         self.core.attached.pop(self.key, None)
         keeper.port = OpenPort(self.netns_fd, self.request.if_name, keeper.port.mac)
-        if keeper.lease is not None:
-            keeper.release()
-        keeper.close()
+        try:
+            if keeper.held is not None:
+                keeper.release()
+        except CniError as error:
+            self.core.events("undo-failed", f"{self.key}: {error}", "error", attachment=str(self.key))
+        finally:
+            keeper.close()
 
     async def _delegated(self, undo: AsyncExitStack) -> Result:
         plugin = self.netconf.delegated

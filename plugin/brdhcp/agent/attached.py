@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -158,16 +158,19 @@ class Attached:
             "lease_s": lease.lease_s if lease else None,
         }
 
-    def _later(self, work: object) -> None:
-        """Do ``work`` (a coroutine) after what is under way; never two at once."""
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do ``work`` after what is under way, never two at once; not at all when the attachment has ended by then."""
         previous = self._pending
 
         async def after() -> None:
             if previous is not None:
                 await asyncio.wait([previous])
             async with self.lock:
+                if self._core.attached.get(self.record.key) is not self:
+                    work.close()
+                    return
                 try:
-                    await work  # type: ignore[misc]
+                    await work
                 except CniError as error:
                     self._core.events("lease-not-applied", f"{self.name}: {error}", "error", **self._facts())
 

@@ -86,6 +86,11 @@ class Keeper:
     def lease(self) -> Lease | None:
         return self.client.lease
 
+    @property
+    def held(self) -> Lease | None:
+        """The lease, or the one that the server may have granted already: what a release gives back."""
+        return self.client.lease or self.client.offer
+
     def adopt(self, dhcp: socket.socket, arp: socket.socket) -> None:
         """Use these from now on, which were opened where there was time for it."""
         self._dhcp = dhcp_packets(dhcp, self._heard, self._closer)

@@ -35,8 +35,17 @@ RECOVER_S = 2.0
 async def remove(core: Core, record: Attachment) -> bool:
     """End one attachment. False when its lease could not be given back yet: the record waits for the reconcile.
 
-    Raises ``StoreFailure`` when it can neither be written down nor taken away: then nothing was done.
+    What becomes of its lease meanwhile is waited for, or comes too late. Raises ``StoreFailure`` when it can neither be
+    written down nor taken away: then nothing was done.
     """
+    attached = core.attached.get(record.key)
+    if attached is None:
+        return await _remove(core, record)
+    async with attached.lock:
+        return await _remove(core, core.store.get(record.key) or record)
+
+
+async def _remove(core: Core, record: Attachment) -> bool:
     if record.state != "releasing":
         unfinished = {"unfinished": True} if record.state == "intent" else {}
         record = record.replace(state="releasing", extra={**record.extra, **unfinished})
@@ -48,6 +57,8 @@ async def remove(core: Core, record: Attachment) -> bool:
             await core.in_thread(core.store.delete, record.key)
             core.events("record-not-saved", f"{record.key}: {error}", "error", attachment=str(record.key))
     faults.point("del: releasing on disk")
+    if (attached := core.attached.get(record.key)) is not None and attached.keeper is not None:
+        attached.keeper.close()  # it asks for nothing any more that would have to be given back
     lease = _lease(core, record)
     unplugged = await _vacate(core, record, lease)
     released = await _release(core, record, lease)
@@ -82,7 +93,6 @@ async def _release(core: Core, record: Attachment, lease: Lease | None) -> bool:
             if keeper is None:
                 keeper = _keeper_for_release(core, record, lease)
             keeper.port = port
-            keeper.close()
             if isinstance(port, NodePort):
                 keeper.release_by(partial(core.outlet.send, port.if_name))
             else:
@@ -165,9 +175,9 @@ def _through_pod(core: Core, record: Attachment, lease: Lease) -> bool:
 
 
 def _lease(core: Core, record: Attachment) -> Lease | None:
-    """The lease as it is now."""
+    """The lease as it is now; one that was lost may be just being granted again."""
     attached = core.attached.get(record.key)
-    return attached.keeper.lease if attached and attached.keeper else _lease_on_disk(core, record)
+    return attached.keeper.held if attached and attached.keeper else _lease_on_disk(core, record)
 
 
 def _lease_on_disk(core: Core, record: Attachment) -> Lease | None:

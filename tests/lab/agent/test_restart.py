@@ -62,10 +62,20 @@ def test_an_add_that_was_cut_off_leaves_nothing_once_the_agent_is_back(quiet: Ri
 def test_an_add_that_is_given_up_while_a_thread_makes_its_link_leaves_nothing(quiet: Rig) -> None:
     """As at the deadline, or when the agent ends; the bridge holds the port back, so there is time for it."""
     quiet.lan.node.ip("link set dev mybr0 type bridge stp_state 1 forward_delay 3000")
-    told = f"env PYTHONPATH={ROOT}:{ROOT}/plugin {sys.executable} -m tests.lab.agent.cut_off {quiet.pod('web')} {STATE}"
-    left = json.loads(quiet.lan.node.run(told).stdout)
-    assert left == {"cancelled": True, "links": [], "records": 0}
+    assert cut_off(quiet, "link") == {"cancelled": True, "links": [], "records": 0}
     assert "eth0" not in quiet.lan.node.run("ip -n web link").stdout
+
+
+def test_an_add_that_is_given_up_while_the_granted_address_is_probed_gives_it_back(quiet: Rig) -> None:
+    assert cut_off(quiet, "lease") == {"cancelled": True, "links": [], "records": 0}
+    assert quiet.asked("DHCPACK") == 1
+    quiet.nothing_left()
+
+
+def cut_off(node: Rig, when: str) -> dict[str, object]:
+    """What an ADD leaves that is cancelled then (see the module of that name)."""
+    module = f"env PYTHONPATH={ROOT}:{ROOT}/plugin {sys.executable} -m tests.lab.agent.cut_off"
+    return dict(json.loads(node.lan.node.run(f"{module} {node.pod('web')} {STATE} {when}").stdout))
 
 
 @pytest.mark.parametrize("point", DEL_POINTS)

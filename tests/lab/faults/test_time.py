@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.agent.rig import Rig
+from tests.lab.agent.rig import NOTE, Rig
 from tests.lab.faults.both import Server, agree, end, pods, strange_rig
 from tests.lab.faults.clock import FAKETIME
 from tests.lab.lan import until
@@ -76,6 +76,20 @@ def test_a_lease_that_expires_takes_the_address_away_and_comes_back_with_the_ser
     server.mode(lease_s=600)
     until(lambda: pods(node) == {"web": address}, within=30, what="the pod has its address again")
     end(node, "web")
+
+
+def test_a_del_while_a_lost_lease_is_just_being_granted_again_gives_it_back(fresh: Lab) -> None:
+    node, server = fresh
+    slow = {**NOTE, "probe": "rfc5227"}
+    server.mode(lease_s=3, t1_s=1, t2_s=2)
+    node.add("web", slow)
+    server.mode(silent=["REQUEST", "DISCOVER"])
+    until(lambda: count(node, "lease-lost"), within=30, what="the loss is noticed")
+    granted = len(server.seen("REQUEST"))
+    server.mode(lease_s=600)
+    until(lambda: len(server.seen("REQUEST")) > granted, within=30, what="the address is granted again")
+    assert node.cni("DEL", "web", slow).status == 0
+    node.nothing_left()
 
 
 def test_a_server_that_lost_its_memory_grants_the_same_address_at_renewal(node: Rig) -> None:

@@ -122,7 +122,8 @@ async def spooled(core: Core, verbs: Verbs) -> None:
                 "request-damaged", f"a DEL that waited cannot be read: {error}; it is kept as {kept}", "error"
             )
             continue
-        status, answer = await verbs.handle(wire.Envelope(environment, stdin))
+        envelope = wire.Envelope(environment, stdin, asked_at=request.asked_at)
+        status, answer = await verbs.handle(envelope)
         container = environment.get("CNI_CONTAINERID", "?")
         if status:
             core.events(

@@ -232,7 +232,12 @@ async def _unguard(core: Core, record: Attachment) -> None:
 
 
 async def leftovers(core: Core, container_id: str, if_name: str) -> None:
-    """What an ADD that nobody remembers may have left: the link, whose name follows from who the pod is."""
+    """What an ADD that nobody remembers may have left: the link, whose name follows from who the pod is.
+
+    The network is no part of that name: where another network's attachment has the interface, the link is its.
+    """
+    if any((each.container_id, each.if_name) == (container_id, if_name) for each in core.store):
+        return
     await core.links.delete(ports.naming.veth_name(container_id, if_name))
 
 

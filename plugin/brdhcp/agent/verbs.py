@@ -14,10 +14,10 @@ from brdhcp.agent import check, delegate, ports, remove, wire
 from brdhcp.agent.add import Add
 from brdhcp.agent.attached import Attached
 from brdhcp.agent.core import Core
-from brdhcp.errors import CniError, LimitedConnectivity, NotAvailable, TryAgainLater
+from brdhcp.errors import CniError, LimitedConnectivity, NotAvailable, StoreFailure, TryAgainLater
 from brdhcp.spec.environment import Request
 from brdhcp.spec.netconf import NetConf
-from brdhcp.store.leases import Key
+from brdhcp.store.leases import Attachment, Key
 from brdhcp.uplink import state as uplink
 
 DEADLINE_S = 105.0
@@ -123,7 +123,12 @@ class Verbs:
         key = Key(network=netconf.name, container_id=request.container_id, if_name=request.if_name)
         async with self.core.alone(request.container_id, request.if_name):
             record = self.core.store.get(key)
-            if record is not None:
+            if record is not None and envelope.asked_at is not None and record.created_at > envelope.asked_at:
+                self.core.events(
+                    "del-outdated", f"a DEL of {key} came before its ADD: the pod keeps its interface", "notice",
+                    attachment=str(key),
+                )  # fmt: skip
+            elif record is not None:
                 await remove.remove(self.core, record)
             elif request.role == "main":
                 await remove.leftovers(self.core, request.container_id, request.if_name)
@@ -145,6 +150,11 @@ class Verbs:
                 f"the bridge {name} is gone, and pods were on it",
                 "the next ADD makes it again; those pods must be made anew",
             )
+        if here is None and netconf.dhcp is not None:
+            raise NotAvailable(
+                f"there is no bridge {name}, so no DHCP server can be reached",
+                "make it of the NIC that leads to the LAN: brdhcpctl uplink plan",
+            )
         if here is not None and here.kind != "bridge":
             raise NotAvailable(f"{name} is not a bridge", "see the key bridge of the network configuration")
         if here is not None and netconf.dhcp is not None:
@@ -155,20 +165,29 @@ class Verbs:
     async def _gc(self, request: Request, netconf: NetConf, envelope: wire.Envelope) -> None:
         """Ends every attachment of this network that the runtime does not name (CNI SPEC, "GC")."""
         valid = {(known.container_id, known.if_name) for known in netconf.valid_attachments or ()}
+        failed = []
         for record in self.core.store:
             if record.network != netconf.name or (record.container_id, record.if_name) in valid:
                 continue
-            async with self.core.alone(record.container_id, record.if_name):
-                if self.core.store.get(record.key) is not None:
-                    await remove.remove(self.core, record)
-                    self.core.events(
-                        "collected",
-                        f"{record.key} is unknown to the runtime",
-                        "notice",
-                        attachment=str(record.key),
-                    )
+            try:
+                await self._collect(record)
+            except CniError as error:
+                failed.append(f"{record.key}: {error.msg}")
         if netconf.delegated:
             await delegate.call(netconf.delegated, "GC", request.env, envelope.stdin, "")
+        if failed:
+            raise StoreFailure("not everything could be ended: " + "; ".join(failed), "call GC again")
+
+    async def _collect(self, record: Attachment) -> None:
+        """End it as it is once it is our turn, unless another one has its name by then."""
+        async with self.core.alone(record.container_id, record.if_name):
+            now = self.core.store.get(record.key)
+            if now is None or now.created_at != record.created_at:
+                return
+            await remove.remove(self.core, now)
+        self.core.events(
+            "collected", f"{record.key} is unknown to the runtime", "notice", attachment=str(record.key)
+        )
 
 
 def _version_of(stdin: bytes) -> str:

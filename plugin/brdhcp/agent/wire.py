@@ -38,6 +38,8 @@ class Envelope:
     environment: dict[str, str]
     stdin: bytes
     netns_fd: int = -1
+    asked_at: float | None = None
+    """When it was made, by the wall clock, if it had to wait; None: now."""
 
     def close(self) -> None:
         if self.netns_fd >= 0:

@@ -24,6 +24,11 @@ class Spooled:
     body: bytes
     stamp: tuple[int, int]
 
+    @property
+    def asked_at(self) -> float:
+        """When the runtime asked, by the wall clock."""
+        return self.stamp[0] / 1e9
+
 
 class Spool:
     """The folder that the shim writes to (``/var/lib/brdhcp/spool`` unless moved)."""

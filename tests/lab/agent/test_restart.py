@@ -98,6 +98,20 @@ def test_a_del_while_the_agent_is_away_is_remembered_and_done(node: Rig) -> None
     node.nothing_left()
 
 
+def test_a_del_that_waited_is_not_done_to_an_add_that_came_after_it(node: Rig) -> None:
+    address = node.add("web").address
+    node.kill()
+    assert node.cni("DEL", "web").status == 0
+    node.lan.node.run(f"sh -c 'touch -d \"1 hour ago\" {STATE}/spool/*.del'")
+    node.start()
+    assert [lease["address"].partition("/")[0] for lease in node.leases()] == [address]
+    assert len(node.events("del-outdated")) == 1
+    node.lan.host.run(f"ping -c 1 -W 5 {address}")
+    assert node.lan.node.run(f"ls {STATE}/spool").stdout == ""
+    assert node.cni("DEL", "web").status == 0
+    node.nothing_left()
+
+
 def test_without_an_agent_add_says_try_again_and_how_to_start_it(quiet: Rig) -> None:
     quiet.pod("web")
     answer = quiet.cni("ADD", "web")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.agent.rig import NOTE, SHIM, Rig
+from tests.lab.agent.rig import NOTE, SHIM, STATE, Rig
 from tests.lab.lan import until
 
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
@@ -110,7 +110,32 @@ def test_del_gives_the_address_back_after_the_namespace_has_gone_first(shared: R
     shared.nothing_left()
 
 
-def test_gc_ends_what_the_runtime_does_not_name(shared: Rig, pod: str) -> None:
+def test_del_on_a_network_whose_add_was_refused_leaves_the_other_networks_interface_alone(
+    shared: Rig, pod: str
+) -> None:
+    address = shared.cni("ADD", pod).address
+    refused = shared.cni("ADD", pod, conf(name="second"))
+    assert (refused.status, refused.json["code"]) == (1, 4)
+    assert shared.cni("DEL", pod, conf(name="second")).status == 0
+    shared.lan.host.run(f"ping -c 1 -W 5 {address}")
+
+
+def test_gc_ends_what_it_can_and_says_what_it_cannot(node: Rig) -> None:
+    for name in ("a", "b", "c"):
+        node.add(name, conf())
+    kept = node.lan.node.run(f"sh -c 'ls {STATE}/attachments/b-*'").stdout.strip()
+    node.lan.node.run(f"mount --bind {kept} {kept}")
+    nobody: dict[str, Any] = conf(**{"cni.dev/valid-attachments": []})
+    failed = node.cni("GC", "", nobody)
+    assert (failed.status, failed.json["code"]) == (1, 5)
+    assert "mycninet/b/eth0" in failed.json["msg"]
+    assert [lease["container"] for lease in node.leases()] == ["b"]
+    node.lan.node.run(f"umount {kept}")
+    assert node.cni("GC", "", nobody).status == 0
+    node.nothing_left()
+
+
+def test_gc_ends_what_the_the_runtime_does_not_name(shared: Rig, pod: str) -> None:
     shared.cni("ADD", pod, conf())
     shared.add("known", conf())
     valid = [{"containerID": "known", "ifname": "eth0"}]
@@ -123,6 +148,12 @@ def test_gc_ends_what_the_runtime_does_not_name(shared: Rig, pod: str) -> None:
 def test_status_is_silent_when_the_next_add_would_succeed(shared: Rig) -> None:
     answer = shared.cni("STATUS", "", conf())
     assert (answer.status, answer.stdout) == (0, "")
+
+
+def test_status_says_that_the_next_add_would_make_a_bridge_that_leads_nowhere(shared: Rig) -> None:
+    answer = shared.cni("STATUS", "", conf(bridge="br9"))
+    assert (answer.status, answer.json["code"]) == (1, 50)
+    assert "brdhcpctl uplink" in answer.json["details"]
 
 
 def test_twenty_pods_at_once_have_twenty_addresses(node: Rig) -> None:

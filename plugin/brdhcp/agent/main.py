@@ -57,7 +57,9 @@ def parser() -> argparse.ArgumentParser:
 
 async def run(options: argparse.Namespace, events: Events) -> None:
     """Serve until SIGTERM or SIGINT. Raises ``CniError`` when it cannot start."""
-    listener = notify.listening_socket() or server.listen(options.socket)
+    given = notify.listening_socket()
+    listener = given or server.listen(options.socket)
+    mine = server.identity(options.socket) if given is None else None
     try:
         core = _core(options, events)
     except BaseException:
@@ -92,11 +94,11 @@ async def run(options: argparse.Namespace, events: Events) -> None:
             if isinstance(outcome, Exception):
                 raise outcome
     finally:
+        if mine is not None and server.identity(options.socket) == mine:
+            options.socket.unlink()  # not systemd's, nor that of the agent that came after us
         listener.close()
         if answering is not None:
             answering.close()
-        with contextlib.suppress(FileNotFoundError):
-            options.socket.unlink()
         await core.close()
         events("stopped", "stopped; every lease stays as it is", "notice")
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from brdhcp.agent import faults, guards, ports, remove, sandbox, wire
 from brdhcp.agent.attached import Attached
@@ -17,12 +19,18 @@ from brdhcp.agent.core import Core
 from brdhcp.agent.verbs import Verbs
 from brdhcp.errors import CniError
 from brdhcp.store.leases import Attachment
+from brdhcp.store.spool import Spooled
 from brdhcp.uplink import state as uplink
 
 PASSING = (5, 11)
 """Codes of a DEL that may succeed later."""
 LOOK_S = 0.5
+AT_ONCE = 16
+"""Attachments that are ended at the same time: each may wait two seconds for a server that does not answer."""
+START_S = 3.0
+"""How long requests wait for that at start. What is not ended by then ends beside them: a verb is never in its way."""
 
+T = TypeVar("T")
 Done = Counter[str]
 """How many attachments were ``kept``, ``released``, ``forgotten`` (expired), ``waiting`` (no way to release yet),
 ``guarded`` (their nftables rules were gone)."""
@@ -38,10 +46,19 @@ async def start(core: Core, verbs: Verbs) -> Done:
         if record.state == "bound" and record.key in living:
             _resume(core, record)
     faults.point("start: leases resumed")
-    await spooled(core, verbs)
-    done = await sweep(core)
+    done: Done = Counter()
+    ending = core.background(_end_what_died(core, verbs, done), "reconcile at start")
+    await asyncio.wait([ending], timeout=START_S)
     done["kept"] = len(core.attached)
     return done
+
+
+async def _end_what_died(core: Core, verbs: Verbs, done: Done) -> None:
+    try:
+        await spooled(core, verbs)
+        await sweep(core, done)
+    except (CniError, OSError) as error:
+        core.events("reconcile-failed", str(error), "error")
 
 
 def _resume(core: Core, record: Attachment) -> None:
@@ -66,24 +83,41 @@ def _living(core: Core) -> frozenset[object]:
     return frozenset(found)
 
 
-async def sweep(core: Core) -> Done:
+async def sweep(core: Core, done: Done | None = None) -> Done:
     """End every attachment whose namespace is gone, whose ADD never finished, or whose end is still waiting.
 
-    Those that live have the rules that guard them.
+    Those that live have the rules that guard them. ``done`` is added to.
     """
-    done: Done = Counter()
+    done = Counter() if done is None else done
     living = await core.in_thread(_living, core)
-    for record in core.store:
-        if (record.state == "bound" and record.key in living) or core.warm.is_ready(record):
-            continue
-        async with core.alone(record.container_id, record.if_name):
-            now = core.store.get(record.key)
-            if now is None or now.state != record.state or now.created_at != record.created_at:
-                continue  # a verb was faster
-            await _end(core, now, done)
+    dead = [
+        record
+        for record in core.store
+        if not (record.state == "bound" and record.key in living) and not core.warm.is_ready(record)
+    ]
+    await _each(dead, lambda record: _end_alone(core, record, done))
     if guarded := await guards.restore(core):
         done["guarded"] = guarded
     return done
+
+
+async def _each(many: Sequence[T], work: Callable[[T], Awaitable[None]]) -> None:
+    """``work`` for each of them, so many at once."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(each: T) -> None:
+        async with room:
+            await work(each)
+
+    await asyncio.gather(*(one(each) for each in many))
+
+
+async def _end_alone(core: Core, record: Attachment, done: Done) -> None:
+    async with core.alone(record.container_id, record.if_name):
+        now = core.store.get(record.key)
+        if now is None or now.state != record.state or now.created_at != record.created_at:
+            return  # a verb was faster
+        await _end(core, now, done)
 
 
 async def _end(core: Core, record: Attachment, done: Done) -> None:
@@ -113,29 +147,28 @@ async def spooled(core: Core, verbs: Verbs) -> None:
     except CniError as error:
         core.events("spool-unreadable", str(error), "error")
         return
-    for request in waiting:
-        try:
-            environment, stdin = wire.decode_body(request.body)
-        except CniError as error:
-            kept = core.spool.set_aside(request)
-            core.events(
-                "request-damaged", f"a DEL that waited cannot be read: {error}; it is kept as {kept}", "error"
-            )
-            continue
-        envelope = wire.Envelope(environment, stdin, asked_at=request.asked_at)
-        status, answer = await verbs.handle(envelope)
-        container = environment.get("CNI_CONTAINERID", "?")
-        if status:
-            core.events(
-                "del-failed", f"the DEL of {container} that waited failed: {answer.decode()}", "error"
-            )
-            if json.loads(answer).get("code") in PASSING:
-                continue  # it is tried again
-        else:
-            core.events(
-                "del-done", f"the DEL of {container} that waited is done", "notice", container=container
-            )
-        await core.in_thread(core.spool.done, request)
+    await _each(waiting, lambda request: _delete(core, verbs, request))
+
+
+async def _delete(core: Core, verbs: Verbs, request: Spooled) -> None:
+    try:
+        environment, stdin = wire.decode_body(request.body)
+    except CniError as error:
+        kept = core.spool.set_aside(request)
+        core.events(
+            "request-damaged", f"a DEL that waited cannot be read: {error}; it is kept as {kept}", "error"
+        )
+        return
+    envelope = wire.Envelope(environment, stdin, asked_at=request.asked_at)
+    status, answer = await verbs.handle(envelope)
+    container = environment.get("CNI_CONTAINERID", "?")
+    if status:
+        core.events("del-failed", f"the DEL of {container} that waited failed: {answer.decode()}", "error")
+        if json.loads(answer).get("code") in PASSING:
+            return  # it is tried again
+    else:
+        core.events("del-done", f"the DEL of {container} that waited is done", "notice", container=container)
+    await core.in_thread(core.spool.done, request)
 
 
 async def replug(core: Core) -> None:

@@ -60,6 +60,15 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Tells the socket file at ``path`` from another one that has its name; None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:

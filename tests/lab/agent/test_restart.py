@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 
 import pytest
 from brdhcp.agent import faults
 
-from tests.lab.agent.rig import NOTE, ROOT, STATE, Rig
+from tests.lab.agent.rig import NOTE, ROOT, STATE, Rig, rig
 from tests.lab.lan import Lan, until
 
 ADD_POINTS = [point for point in faults.POINTS if point.startswith("add: ")]
@@ -76,6 +77,37 @@ def cut_off(node: Rig, when: str) -> dict[str, object]:
     """What an ADD leaves that is cancelled then (see the module of that name)."""
     module = f"env PYTHONPATH={ROOT}:{ROOT}/plugin {sys.executable} -m tests.lab.agent.cut_off"
     return dict(json.loads(node.lan.node.run(f"{module} {node.pod('web')} {STATE} {when}").stdout))
+
+
+INTENTS = """
+import json, sys
+from pathlib import Path
+from brdhcp.store.leases import Attachment, Store
+store = Store(Path(sys.argv[1]))
+for number in range(60):
+    store.save(Attachment(
+        network="mycninet", container_id=f"c{number}", if_name="eth0", bridge="mybr0", veth=f"veth{number:08x}",
+        mac=f"02:00:5e:00:78:{number:02x}", client_id=f"00{number:02x}", netconf=sys.argv[2], created_at=1.0,
+    ))
+store.close()
+"""
+
+
+def test_sixty_adds_that_were_cut_off_do_not_keep_the_agent_from_its_work_while_no_server_answers() -> None:
+    with rig(serve=False) as node:
+        note = json.dumps(NOTE)
+        node.lan.node.run(f"{sys.executable} - {STATE} {shlex.quote(note)}", stdin=INTENTS)
+        node.start()
+        assert node.cni("STATUS", "", {**NOTE, "cniVersion": "1.1.0"}).status == 0
+        until(lambda: node.leases() == [], within=60, what="all of them are ended")
+        assert node.events("bug") == []
+
+
+def test_the_socket_of_an_agent_that_came_after_is_not_taken_away(node: Rig) -> None:
+    socket = "/run/brdhcp/agent.sock"
+    node.lan.node.run(f"sh -c 'mv {socket} {socket}.old; echo other >{socket}'")
+    assert node.stop() == 0
+    assert node.lan.node.run(f"cat {socket}").stdout == "other\n"
 
 
 @pytest.mark.parametrize("point", DEL_POINTS)

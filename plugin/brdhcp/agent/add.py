@@ -244,7 +244,7 @@ class Add:
         keeper.port = OpenPort(self.netns_fd, self.request.if_name, keeper.port.mac)
         try:
             if keeper.held is not None:
-                keeper.release()
+                keeper.release(remove.COPIES)
         except CniError as error:
             self.core.events("undo-failed", f"{self.key}: {error}", "error", attachment=str(self.key))
         finally:

@@ -10,7 +10,7 @@ from brdhcp.dhcp.frame import mac_bytes
 from brdhcp.dhcp.identity import Identity, Policy, ProbeKind, host_name
 from brdhcp.dhcp.lease import Lease
 from brdhcp.dhcp.machine import Client
-from brdhcp.dhcp.options import provide_option, request_list
+from brdhcp.dhcp.options import Option, provide_option, request_list
 from brdhcp.spec.environment import Request
 from brdhcp.spec.ipam import Dhcp
 from brdhcp.spec.netconf import NetConf
@@ -32,7 +32,7 @@ def identity(netconf: NetConf, request: Request, mac: str) -> Identity:
         ),
         hostname=host_name(dhcp.hostname),
         request=_requested(dhcp),
-        provide=tuple(provide_option(provided.option, provided.value) for provided in dhcp.provide),
+        provide=_provided(dhcp),
     )
 
 
@@ -40,6 +40,18 @@ def identity_of(netconf: NetConf, request: Request, record: Attachment) -> Ident
     """As ``identity``, for a record; a lease that was taken ahead keeps the identifier that it was taken by."""
     who = identity(netconf, request, record.mac)
     return replace(who, client_id=bytes.fromhex(record.client_id)) if record.extra.get("warm") else who
+
+
+def single_use(netconf: NetConf) -> bool:
+    """Whether only this very sandbox has the identity: it follows from its container ID and from nothing asked for."""
+    dhcp = netconf.dhcp
+    if dhcp is None or netconf.mac or dhcp.client_id not in ("container", "mac"):
+        return False
+    return all(code != Option.CLIENT_ID for code, _ in _provided(dhcp))
+
+
+def _provided(dhcp: Dhcp) -> tuple[tuple[int, bytes], ...]:
+    return tuple(provide_option(provided.option, provided.value) for provided in dhcp.provide)
 
 
 def _requested(dhcp: Dhcp) -> tuple[int, ...]:

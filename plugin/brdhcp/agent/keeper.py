@@ -119,19 +119,26 @@ class Keeper:
         self.feed(dhcp.Nudge())
 
     def release(self, copies: int = 1) -> None:
-        """Give the lease back. Raises what the port raises when there is no way to the LAN any more."""
+        """Give the lease back. Raises what the port raises when there is no way to the LAN any more.
+
+        DHCPRELEASE is never answered: ``copies`` are for a LAN that may lose one.
+        """
         self._open()
         for _ in range(copies):
             self.feed(dhcp.Release())
         self.close()
 
-    def release_by(self, send: Callable[[bytes], None]) -> None:
-        """Give the lease back with a frame that ``send`` carries, without a socket; raises what that raises."""
+    def release_by(self, send: Callable[[bytes], None]) -> list[bytes]:
+        """Give the lease back with what ``send`` carries, without a socket; raises what that raises.
+
+        The frames, which may be sent again.
+        """
         self.client, effects = self.client.step(dhcp.Release(), clock())
-        for effect in effects:
-            if isinstance(effect, dhcp.Send):
-                send(effect.frame(self.port.mac))
+        frames = [effect.frame(self.port.mac) for effect in effects if isinstance(effect, dhcp.Send)]
+        for frame in frames:
+            send(frame)
         self.close()
+        return frames
 
     def announce(self, address: IPv4Address) -> None:
         """Tell the LAN who has ``address`` from now on (RFC 5227 §2.3), and rest."""

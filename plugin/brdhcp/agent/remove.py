@@ -7,7 +7,9 @@ was cut off, so it can be repeated until the record is gone.
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
 
 RECOVER_S = 2.0
 """How long the lease of an unfinished ADD is asked for, to be given back."""
+
+COPIES = 2
+"""DHCPRELEASEs where there will be no way to send another one later."""
+AGAIN_S = (1.0, 3.0)
+"""Pauses before each further DHCPRELEASE where there will be."""
 
 
 async def remove(core: Core, record: Attachment) -> bool:
@@ -94,9 +101,11 @@ async def _release(core: Core, record: Attachment, lease: Lease | None) -> bool:
                 keeper = _keeper_for_release(core, record, lease)
             keeper.port = port
             if isinstance(port, NodePort):
-                keeper.release_by(partial(core.outlet.send, port.if_name))
+                send = partial(core.outlet.send, port.if_name)
+                again = _again(core, record, send, keeper.release_by(send))
+                core.background(again, f"release of {record.key}")
             else:
-                keeper.release()
+                keeper.release(COPIES)
         except CniError as error:
             why = error
             continue
@@ -111,6 +120,34 @@ async def _release(core: Core, record: Attachment, lease: Lease | None) -> bool:
         attachment=str(record.key), address=str(lease.address.ip),
     )  # fmt: skip
     return False
+
+
+async def _again(
+    core: Core, record: Attachment, send: Callable[[bytes], None], frames: Sequence[bytes]
+) -> None:
+    """DHCPRELEASE is never answered, and a LAN may lose it: so it is sent again, while nobody waits.
+
+    Not under an identity that a newer pod may have, here or on another node: it would be that pod's release.
+    """
+    for pause in AGAIN_S:
+        await asyncio.sleep(pause)
+        if _taken_again(core, record):
+            return
+        for frame in frames:
+            with suppress(CniError):
+                send(frame)
+
+
+def _taken_again(core: Core, record: Attachment) -> bool:
+    newer = (each for each in core.store if each.created_at > record.created_at)
+    if any(record.mac == each.mac or record.client_id == each.client_id != "" for each in newer):
+        return True
+    if not record.netconf:
+        return False  # a lease that was taken ahead
+    try:
+        return not client.single_use(NetConf.parse(record.netconf.encode(), request_of(record)))
+    except CniError:
+        return True
 
 
 async def _vacate(core: Core, record: Attachment, lease: Lease | None) -> bool:
@@ -148,7 +185,7 @@ async def _release_unknown(core: Core, record: Attachment) -> bool:
     )
     try:
         await keeper.acquire()
-        keeper.release()
+        keeper.release(COPIES)
     except CniError:
         return True  # no server, no bridge: then nothing can be given back, and the lease ends by itself
     finally:

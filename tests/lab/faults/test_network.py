@@ -26,15 +26,42 @@ def lossy(node: Rig, one_in: int) -> None:
 
 def test_with_every_third_frame_lost_every_pod_gets_its_address_and_gives_it_back(node: Rig) -> None:
     lossy(node, 3)
-    names = [f"c{number}" for number in range(12)]
+    names = [
+        f"c{number}" for number in range(13)
+    ]  # no multiple of three: each round of releases loses others
     patient = {**NOTE, "acquireTimeout": 40}
     with ThreadPoolExecutor(6) as pool:
         addresses = {answer.address for answer in pool.map(lambda name: node.add(name, patient), names)}
-    assert len(addresses) == 12
+    assert len(addresses) == 13
+    end(node, *names)
     dropped = node.lan.switch.run("nft list table bridge loss").stdout
     assert "packets 0 " not in dropped
+
+
+def test_a_release_that_the_lan_loses_is_sent_again_after_del_has_answered(node: Rig) -> None:
+    for name in ("a", "b"):
+        node.add(name)
+    lossy(node, 1)
+    for name in ("a", "b"):
+        assert node.cni("DEL", name).status == 0
+    assert len(node.lan.server_leases()) == 2
     node.lan.switch.run("nft delete table bridge loss")
-    end(node, *names)
+    node.nothing_left()
+
+
+def test_a_release_is_not_sent_again_once_a_newer_pod_may_be_the_same_client(node: Rig) -> None:
+    named, args = {**NOTE, "clientId": "pod"}, "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=db-0"
+    node.add("again")
+    node.add("db", named, args=args)
+    node.add("other")
+    assert node.cni("DEL", "again").status == 0
+    assert node.cni("ADD", "again").status == 0
+    assert node.cni("DEL", "db", named, args=args).status == 0
+    assert node.cni("DEL", "other").status == 0
+    until(lambda: node.asked("DHCPRELEASE") >= 5, what="the other's release is sent three times")
+    assert node.asked("DHCPRELEASE") == 5
+    agree(node)
+    end(node, "again")
 
 
 @pytest.mark.parametrize("manner", ["twice", "swapped", "late"])

@@ -182,7 +182,8 @@ def test_release_has_the_address_and_the_client_id_that_the_lease_was_given_for(
     pod = name()
     address = node.add(pod).address
     end(node, pod)
-    request, release = server.seen("REQUEST")[-1], server.seen("RELEASE")[-1]
+    request = server.seen("REQUEST")[-1]
+    release = next(seen for seen in server.seen("RELEASE") if seen["mac"] == request["mac"])
     assert release["ciaddr"] == address
     assert (release["client_id"], release["mac"]) == (request["client_id"], request["mac"])
     assert request["client_id"] != ""

@@ -51,6 +51,9 @@ def configure(
 ) -> Step:
     """Addresses and routes of ``result``, and ``mtu`` where it is not what the link was made with (None).
 
+    A route comes after the same one by another interface of the pod, as the kernel's own does: the first interface's
+    default route counts as long as it is there.
+
     ``dad`` leaves IPv6 duplicate address detection on; ``metric`` is that of the routes the kernel makes
     itself.
     """
@@ -61,7 +64,7 @@ def configure(
         do=(
             *links,
             *(AddressAdd(address=address) for address in addresses),
-            *(RouteAdd(route=route) for route in _routes(if_name, result)),
+            *(RouteAdd(route=route, append=True) for route in _routes(if_name, result)),
         ),
         undo=_undo(if_name, result, addresses),
     )
@@ -101,7 +104,7 @@ def _changes(if_name: str, old: Result, new: Result, dad: bool, metric: int | No
         *(RouteDelete(route=route) for route in gone if route not in kept),
         *(AddressDelete(address=address) for address in before if address not in after),
         *(AddressAdd(address=address) for address in after if address not in before),
-        *(RouteAdd(route=route, replace=True) for route in kept if moved or route not in gone),
+        *(RouteAdd(route=route, append=True) for route in kept if moved or route not in gone),
     )
 
 

@@ -129,11 +129,12 @@ class Route:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteAdd:
     """Add a route; ``replace`` puts it in the place of the one with the same destination, table and
-    metric, ``prepend`` before those, which stay."""
+    metric, ``prepend`` before those, which stay, ``append`` after them."""
 
     route: Route
     replace: bool = False
     prepend: bool = False
+    append: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

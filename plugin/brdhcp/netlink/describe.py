@@ -99,8 +99,8 @@ def _words(change: Change) -> list[str]:
             return ["ip", "addr", "replace" if replace else "add", *_address(address)]
         case AddressDelete(address=address):
             return ["ip", "addr", "del", address.address, "dev", address.dev]
-        case RouteAdd(route=route, replace=replace, prepend=prepend):
-            verb = "replace" if replace else "prepend" if prepend else "add"
+        case RouteAdd(route=route, replace=replace, prepend=prepend, append=append):
+            verb = "replace" if replace else "prepend" if prepend else "append" if append else "add"
             return [*_ip(route.family), "route", verb, *_route(route)]
         case DefaultRouter(dev=dev, gateway=gateway, metric=metric, expires=expires):
             words = ["ip", "-6", "route", "add", "default", "via", gateway, "dev", dev, "proto", "ra"]

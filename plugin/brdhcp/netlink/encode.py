@@ -40,7 +40,7 @@ RTM_NEWADDR, RTM_DELADDR = 20, 21
 RTM_NEWROUTE, RTM_DELROUTE = 24, 25
 RTM_NEWNEIGH = 28
 RTM_NEWRULE, RTM_DELRULE = 32, 33
-NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
 NLA_F_NESTED = 0x8000
 IFF_UP, IFF_PROMISC = 0x1, 0x100
 FOREVER = 0xFFFFFFFF
@@ -89,9 +89,8 @@ def _messages(change: Change, index: Index) -> list[Message]:
             ]
         case AddressDelete(address=address):
             return [(_address(address, index, delete=True), RTM_DELADDR, 0)]
-        case RouteAdd(route=route, replace=replace, prepend=prepend):
-            how = NLM_F_REPLACE if replace else 0 if prepend else NLM_F_EXCL
-            return [(_route(route, index), RTM_NEWROUTE, NLM_F_CREATE | how)]
+        case RouteAdd(route=route):
+            return [(_route(route, index), RTM_NEWROUTE, NLM_F_CREATE | _place(change))]
         case RouteDelete(route=route):
             return [(_route(route, index, delete=True), RTM_DELROUTE, 0)]
         case RuleAdd(rule=rule):
@@ -238,6 +237,15 @@ def _route(route: Route, index: Index, *, delete: bool = False) -> Any:
         type=route.type,
         flags=route.flags & RTNH_F_ONLINK,
     )
+
+
+def _place(change: RouteAdd) -> int:
+    """Where a route comes among those of the same destination; without any of these before them."""
+    if change.replace:
+        return NLM_F_REPLACE
+    if change.append:
+        return NLM_F_APPEND
+    return 0 if change.prepend else NLM_F_EXCL
 
 
 def _hop(family: int, hop: NextHop, index: Index) -> dict[str, Any]:

@@ -211,6 +211,27 @@ def test_another_ipam_is_delegated_to_and_its_address_is_free_again_after_del(sh
     assert not shared.lan.node.run("find /run/host-local/delegated -name 10.77*").stdout
 
 
+def test_a_pod_may_have_two_networks_and_the_first_ones_default_route_counts(node: Rig) -> None:
+    second = conf(name="second")
+    first = node.add("web", conf())
+    other = node.cni("ADD", "web", second, if_name="net1")
+    assert other.status == 0, other.stdout
+    assert first.address != other.address
+
+    def ways_out() -> list[str]:
+        routes = json.loads(node.lan.node.run("ip -n web -j -4 route show default").stdout)
+        return [route["dev"] for route in routes]
+
+    assert ways_out() == ["eth0", "net1"]
+    assert node.cni("CHECK", "web", {**second, "prevResult": other.json}, if_name="net1").stdout == ""
+    assert node.cni("CHECK", "web", conf(prevResult=first.json)).stdout == ""
+    assert node.cni("DEL", "web").status == 0
+    assert ways_out() == ["net1"]
+    node.lan.host.run(f"ping -c 1 -W 5 {other.address}")
+    assert node.cni("DEL", "web", second, if_name="net1").status == 0
+    node.nothing_left()
+
+
 def test_a_new_sandbox_of_the_same_pod_has_its_mac_and_address_again(shared: Rig, pod: str) -> None:
     args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=db-0"
     first = shared.cni("ADD", pod, conf(clientId="pod"), args=args)

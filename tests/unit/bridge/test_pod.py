@@ -35,7 +35,7 @@ DEFAULT = Route(family=2, dst="default", dev="eth0", gateway="172.16.91.2")
 
 def test_an_address_comes_before_its_routes_and_goes_after_them() -> None:
     step = pod.configure("eth0", result())
-    assert step.do == (AddressAdd(address=ADDRESS), RouteAdd(route=DEFAULT))
+    assert step.do == (AddressAdd(address=ADDRESS), RouteAdd(route=DEFAULT, append=True))
     assert step.undo == (RouteDelete(route=DEFAULT), AddressDelete(address=ADDRESS))
     assert pod.configure("eth0", result(), mtu=1400).do[0] == LinkSet(name="eth0", mtu=1400)
 
@@ -62,7 +62,9 @@ def test_ipv6_addresses_skip_duplicate_detection_unless_it_is_wanted() -> None:
     for dad, flags in ((False, 2), (True, 0)):
         step = pod.configure("eth0", ipv6, dad=dad)
         assert step.do[0] == AddressAdd(address=Address(dev="eth0", address="fd00::5/64", flags=flags))
-        assert step.do[1] == RouteAdd(route=Route(family=10, dst="default", dev="eth0", gateway="fe80::1"))
+        assert step.do[1] == RouteAdd(
+            route=Route(family=10, dst="default", dev="eth0", gateway="fe80::1"), append=True
+        )
 
 
 def test_the_same_route_twice_is_asked_for_once() -> None:
@@ -79,8 +81,8 @@ def test_another_router_replaces_the_route_and_leaves_the_address() -> None:
     step = pod.reconfigure("eth0", result(), result("172.16.91.131/24", ("0.0.0.0/0", "172.16.91.3")))
     assert step is not None
     new = Route(family=2, dst="default", dev="eth0", gateway="172.16.91.3")
-    assert step.do == (RouteDelete(route=DEFAULT), RouteAdd(route=new, replace=True))
-    assert step.undo == (RouteDelete(route=new), RouteAdd(route=DEFAULT, replace=True))
+    assert step.do == (RouteDelete(route=DEFAULT), RouteAdd(route=new, append=True))
+    assert step.undo == (RouteDelete(route=new), RouteAdd(route=DEFAULT, append=True))
 
 
 def test_another_address_takes_the_place_of_the_old_one_with_all_routes() -> None:
@@ -90,7 +92,7 @@ def test_another_address_takes_the_place_of_the_old_one_with_all_routes() -> Non
     assert step.do == (
         AddressDelete(address=ADDRESS),
         AddressAdd(address=other),
-        RouteAdd(route=DEFAULT, replace=True),
+        RouteAdd(route=DEFAULT, append=True),
     )
 
 

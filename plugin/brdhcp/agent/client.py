@@ -42,6 +42,14 @@ def identity_of(netconf: NetConf, request: Request, record: Attachment) -> Ident
     return replace(who, client_id=bytes.fromhex(record.client_id)) if record.extra.get("warm") else who
 
 
+def ahead(dhcp: Dhcp, record: Attachment) -> Identity:
+    """Who asks for a lease that is taken ahead: of no pod yet, and in everything else as the configuration says."""
+    return Identity(
+        chaddr=mac_bytes(record.mac), client_id=bytes.fromhex(record.client_id), request=_requested(dhcp),
+        provide=_provided(dhcp),
+    )  # fmt: skip
+
+
 def single_use(netconf: NetConf) -> bool:
     """Whether only this very sandbox has the identity: it follows from its container ID and from nothing asked for."""
     dhcp = netconf.dhcp

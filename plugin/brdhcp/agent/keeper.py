@@ -43,6 +43,10 @@ class Port(Protocol):
 
     mac: str
 
+    @property
+    def heard_as(self) -> str:
+        """The MAC that answers to ARP must be for to get here."""
+
     def enter(self) -> tuple[int, str]:
         """A namespace descriptor (-1 for our own; the caller closes it) and the interface's name.
 
@@ -171,7 +175,7 @@ class Keeper:
                 if self._open_arp():
                     assert self._arp is not None
                     self._arp.narrow(arp_filter(address))
-                    self._arp.send(arp_probe(self.port.mac, address))
+                    self._arp.send(arp_probe(self.port.heard_as, address))
             case _:
                 self._listener.lease_event(effect)
                 self._tell_waiter(effect)

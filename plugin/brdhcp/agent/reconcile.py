@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from brdhcp.agent import faults, guards, ports, remove, sandbox, wire
+from brdhcp.agent import faults, guards, ports, remove, sandbox, warm, wire
 from brdhcp.agent.attached import Attached
 from brdhcp.agent.core import Core
 from brdhcp.agent.verbs import Verbs
@@ -125,6 +125,9 @@ async def _end(core: Core, record: Attachment, done: Done) -> None:
         await core.forget(record.key)
         done["forgotten"] += 1
         return
+    if record.role == warm.ROLE and _has_a_pod(core, record):
+        await core.forget(record.key)  # a pod has the lease: its ADD was cut off before it forgot this
+        return
     why = {
         "bound": "its namespace is gone",
         "intent": "its ADD never finished",
@@ -138,6 +141,12 @@ async def _end(core: Core, record: Attachment, done: Done) -> None:
     done["released" if gone else "waiting"] += 1
     if gone:
         core.events("reconciled", f"{record.key} was ended: {why}", "notice", attachment=str(record.key))
+
+
+def _has_a_pod(core: Core, ahead: Attachment) -> bool:
+    return any(
+        each.mac == ahead.mac and each.role != warm.ROLE and each.state == "bound" for each in core.store
+    )
 
 
 async def spooled(core: Core, verbs: Verbs) -> None:

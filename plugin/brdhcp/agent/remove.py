@@ -21,7 +21,7 @@ from brdhcp.agent.sandbox import NodePort, PodPort
 from brdhcp.dhcp.frame import mac_bytes
 from brdhcp.dhcp.identity import Identity, Policy, ProbeKind
 from brdhcp.dhcp.lease import Lease
-from brdhcp.errors import CniError, StoreFailure
+from brdhcp.errors import CniError, InvalidNamespace, StoreFailure
 from brdhcp.spec.ipam import Dhcp
 from brdhcp.spec.netconf import NetConf
 from brdhcp.spec.result import Result
@@ -115,6 +115,12 @@ async def _release(core: Core, record: Attachment, lease: Lease | None) -> bool:
             server=str(lease.server_id),
         )  # fmt: skip
         return True
+    if isinstance(why, InvalidNamespace) and _in_vlan(record):
+        core.events(
+            "release-impossible", f"the lease of {name} is left to expire: only the pod was in its VLAN", "warning",
+            attachment=str(record.key), address=str(lease.address.ip),
+        )  # fmt: skip
+        return True
     core.events(
         "release-waits", f"the lease of {name} cannot be given back now: {why.msg}", "warning",
         attachment=str(record.key), address=str(lease.address.ip),
@@ -154,7 +160,7 @@ async def _vacate(core: Core, record: Attachment, lease: Lease | None) -> bool:
     """Nobody answers to the lease's address any more, and the release can still leave. Whether the link is gone."""
     if not record.veth or (lease is None and not record.extra.get("unfinished")):
         return False
-    if lease is None or not _through_pod(core, record, lease):
+    if not _through_pod(core, record, lease):
         await core.links.delete(record.veth)
         return True
     fd = sandbox.find(record)
@@ -173,13 +179,14 @@ async def _vacate(core: Core, record: Attachment, lease: Lease | None) -> bool:
 async def _release_unknown(core: Core, record: Attachment) -> bool:
     """An ADD that was killed may have got a lease that nobody wrote down: ask as the same client, and give it back."""
     dhcp = NetConf.parse(record.netconf.encode(), request_of(record)).dhcp if record.netconf else Dhcp()
-    if dhcp is None or not record.mac:
+    inside = bool(record.veth) and _through_pod(core, record, None)
+    if dhcp is None or not record.mac or (_in_vlan(record) and not inside):
         return True
     how = Policy(patience_s=RECOVER_S, probe=ProbeKind.NONE, trusted_servers=frozenset(dhcp.trusted_servers))
     who = _identity(record)
     keeper = Keeper(
         client.fresh(who, how, clock()),
-        NodePort(record.bridge, record.mac),
+        PodPort(record, record.mac) if inside else NodePort(record.bridge, record.mac),
         Attached(core, record),
         core.closer,
     )
@@ -197,16 +204,24 @@ def _ways_out(core: Core, record: Attachment, lease: Lease) -> list[PodPort | No
     """The bridge, with the pod's MAC: what a chained plugin did to the pod's own interface is no hindrance there.
 
     The pod's interface is first where the bridge cannot stand in for it: its VLAN, or a server on this very node, which
-    frames that the bridge sends never reach.
+    frames that the bridge sends never reach. What the bridge sends is in no pod's VLAN at all.
     """
     from_node, from_pod = NodePort(record.bridge, record.mac), PodPort(record, record.mac)
+    if _in_vlan(record):
+        return [from_pod]
     return [from_pod, from_node] if _through_pod(core, record, lease) else [from_node, from_pod]
 
 
-def _through_pod(core: Core, record: Attachment, lease: Lease) -> bool:
+def _in_vlan(record: Attachment) -> bool:
+    if '"vlan"' not in record.netconf:
+        return False
+    return bool(NetConf.parse(record.netconf.encode(), request_of(record)).bridge.vlan)
+
+
+def _through_pod(core: Core, record: Attachment, lease: Lease | None) -> bool:
     if not record.veth:
         return True
-    here = lease.server_mac == ports.mac_of(core.node, record.bridge)
+    here = lease is not None and lease.server_mac == ports.mac_of(core.node, record.bridge)
     tagged = '"vlan' in record.netconf
     return (here or tagged) and ports.is_plugged(core.node, record.veth, record.bridge)
 

@@ -156,6 +156,10 @@ class PodPort:
             )
         return fd, self.record.if_name
 
+    @property
+    def heard_as(self) -> str:
+        return self.mac
+
 
 @dataclass(slots=True)
 class NodePort:
@@ -166,6 +170,14 @@ class NodePort:
 
     def enter(self) -> tuple[int, str]:
         return -1, self.if_name
+
+    @property
+    def heard_as(self) -> str:
+        """The interface's own MAC: a bridge does not bring us what is for another one."""
+        try:
+            return (SYS / self.if_name / "address").read_text().strip()
+        except OSError:
+            return self.mac
 
 
 @dataclass(slots=True)
@@ -178,3 +190,7 @@ class OpenPort:
 
     def enter(self) -> tuple[int, str]:
         return os.dup(self.fd), self.if_name
+
+    @property
+    def heard_as(self) -> str:
+        return self.mac

@@ -1,9 +1,9 @@
 """Leases taken ahead (``warmLeases``), for servers that are slow to give one: some ping an address for seconds first.
 
-A lease is taken through the bridge, under a MAC of its own, and kept as a record of role ``warm``. The next ADD gives
-that MAC and that lease to its pod. What nobody needs is given back: when the agent stops, when the configuration wants
-fewer, when a lease reaches its T1, at GC, and all of it as soon as the server has no further address to offer, so that
-the last addresses of a range never lie idle here.
+A lease is taken and probed through the bridge, under a MAC of its own, and kept as a record of role ``warm``. The next
+ADD gives that MAC and that lease to its pod. What nobody needs is given back: when the agent stops, when the
+configuration wants fewer, when a lease reaches its T1, at GC, and all of it as soon as the server has no further
+address to offer, so that the last addresses of a range never lie idle here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from brdhcp.agent import client, remove, sandbox
@@ -19,7 +18,7 @@ from brdhcp.agent.attached import Attached, lease_json, lease_of
 from brdhcp.agent.keeper import Keeper, clock
 from brdhcp.agent.sandbox import NodePort
 from brdhcp.dhcp.frame import mac_bytes
-from brdhcp.dhcp.identity import Identity, ProbeKind, client_id_from_mac
+from brdhcp.dhcp.identity import client_id_from_mac
 from brdhcp.dhcp.lease import Lease
 from brdhcp.errors import CniError
 from brdhcp.spec.environment import Request
@@ -39,9 +38,9 @@ PAUSE_S = 60.0
 def wanted(netconf: NetConf, request: Request) -> int:
     """How many leases are to be ready for pods like this one; 0 where its lease must be asked for in its own name."""
     dhcp = netconf.dhcp
-    if dhcp is None or request.role != "main" or netconf.mac or dhcp.args_used:
+    if dhcp is None or request.role != "main" or dhcp.args_used or not client.single_use(netconf):
         return 0
-    return dhcp.warm_leases if dhcp.client_id in ("container", "mac") else 0
+    return dhcp.warm_leases
 
 
 class Warm:
@@ -128,10 +127,10 @@ class Warm:
             boot_id=sandbox.boot_id(), created_at=time.time(),
         )  # fmt: skip
         assert netconf.dhcp is not None
-        how = replace(client.policy(netconf.dhcp), probe=ProbeKind.NONE)
+        who, how = client.ahead(netconf.dhcp, record), client.policy(netconf.dhcp)
         port = NodePort(record.bridge, mac)
         keeper = Keeper(
-            client.fresh(_who(record), how, clock()), port, Attached(self._core, record), self._core.closer
+            client.fresh(who, how, clock()), port, Attached(self._core, record), self._core.closer
         )
         async with self._core.alone(record.container_id, record.if_name):
             await self._core.save(record)
@@ -160,7 +159,3 @@ class Warm:
     def _usable(record: Attachment) -> Lease | None:
         lease = lease_of(record) if record.state == "bound" else None
         return lease if lease is not None and lease.renew_at > clock() else None
-
-
-def _who(record: Attachment) -> Identity:
-    return Identity(chaddr=mac_bytes(record.mac), client_id=bytes.fromhex(record.client_id))

@@ -145,6 +145,8 @@ class _Reader:
         ours = ipam is not None and ipam.is_dhcp
         self._conflicts(bridge, ipam)
         dhcp = read_dhcp(top if role == "main" else None, section, self.request) if ours else None
+        if bridge.vlan and dhcp is not None and dhcp.warm_leases:
+            top.unsupported("warmLeases", "together with vlan is not supported: they are taken untagged")
         service_cidr = self._service_cidr(section if ours else None)
         self._capabilities(role, delegated=ipam is not None and not ours)
         netconf = NetConf(

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.lab.agent.rig import NOTE, Rig, rig
+from tests.lab.agent.rig import NOTE, STATE, Rig, rig
 from tests.lab.faults.both import end, pods
 from tests.lab.faults.test_network import lossy
 from tests.lab.lan import until
 
+AHEAD_AGAIN = """
+import sys
+from pathlib import Path
+from brdhcp.store.leases import Store
+store = Store(Path(sys.argv[1]))
+pod = next(each for each in store if each.container_id == "second")
+name = "warm-" + pod.mac.replace(":", "")
+store.save(pod.replace(container_id=name, role="warm", veth="", netns="", netns_identity=None, netconf="", extra={}))
+store.close()
+"""
+"""Writes the record of a lease taken ahead down again that the pod *second* has by now."""
 POOL: dict[str, Any] = {**NOTE, "warmLeases": 2}
 
 
@@ -70,6 +82,41 @@ def test_a_pod_with_such_a_lease_keeps_it_over_a_restart_and_the_unused_ones_go_
     node.ctl("renew")
     until(lambda: len(node.events("lease-renewed")) >= 2, what="both are renewed")
     end(node, "first", "second")
+
+
+def test_an_add_that_was_cut_off_before_it_forgot_the_lease_taken_ahead_loses_no_address(node: Rig) -> None:
+    node.add("first", POOL)
+    settled(node, 1, 2)
+    address = node.add("second", POOL).address
+    node.kill()
+    node.lan.node.run(f"{sys.executable} - {STATE}", stdin=AHEAD_AGAIN)
+    node.start()
+    until(
+        lambda: set(node.lan.server_leases().values()) == set(pods(node).values()),
+        what="only pods have leases",
+    )
+    assert pods(node)["second"] == address
+    end(node, "first", "second")
+
+
+def test_an_address_that_another_host_uses_is_not_taken_ahead() -> None:
+    with rig(dnsmasq=("--dhcp-range=172.16.91.60,172.16.91.62,120",)) as node:
+        node.start()
+        node.lan.host.ip("addr add 172.16.91.61/24 dev eth0", "addr add 172.16.91.62/24 dev eth0")
+        assert node.add("first", {**POOL, "acquireTimeout": 30}).address == "172.16.91.60"
+        until(
+            lambda: [event for event in node.events("lease-declined") if "/warm-" in event["attachment"]],
+            what="the other host is heard",
+        )
+        assert len(node.lan.server_leases()) == 1
+
+
+def test_leases_taken_ahead_are_asked_for_as_the_configuration_says(node: Rig) -> None:
+    conf = {**POOL, "ipam": {"type": "dhcp", "provide": [{"option": "user-class", "value": "\x04pods"}]}}
+    node.add("first", conf)
+    settled(node, 1, 2)
+    log = node.lan.router.run("cat /run/dnsmasq.log").stdout
+    assert log.count("user class: pods") >= 2 * node.asked("DHCPDISCOVER")
 
 
 def test_the_pool_never_holds_the_last_addresses_of_a_range(few: Rig) -> None:

@@ -256,6 +256,7 @@ def test_what_contradicts_itself_is_refused(changes: dict[str, Any], start: str)
             "ipam.subnet is not a key of brdhcp: the LAN's DHCP server",
         ),
         ({"isGateway": True, "vlan": 5, "ipam": {"type": "static"}}, "isGateway together with vlan"),
+        ({"vlan": 5, "warmLeases": 2}, "warmLeases together with vlan"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_with_code_2(changes: dict[str, Any], start: str) -> None:

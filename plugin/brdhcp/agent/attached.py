@@ -193,6 +193,9 @@ class Attached:
 
     async def _follow(self, lease: Lease) -> None:
         """Write down what the pod has now. With another address it is no longer the pod that the runtime knows."""
+        new = "lost" in self.record.extra or str(lease.address.ip) != _address(self.record.result)
+        if new and self.keeper is not None:
+            self.keeper.announce(lease.address.ip)
         extra = {name: value for name, value in self.record.extra.items() if name != "lost"}
         promised = extra.setdefault("promised", _address(self.record.result))
         if promised not in ("", str(lease.address.ip)):

@@ -29,6 +29,8 @@ from brdhcp.errors import AddressInUse, CniError, LeaseLost, Refused, TryAgainLa
 AT_REST = (State.INIT, State.BOUND, State.RELEASED)
 LISTEN_S = 10.0
 """How long an answer is listened for when nobody waits for it; the next one is asked for on new sockets."""
+ANNOUNCE_INTERVAL_S = 2.0
+"""RFC 5227 §1.1."""
 LONGEST_WAIT_S = 30.0
 """A timer is looked at again after this: the loop's clock stands still while the machine sleeps, a lease's does not."""
 
@@ -71,7 +73,7 @@ class Keeper:
     """One client, its timer and, while it talks, its sockets."""
 
     __slots__ = (
-        "_arp", "_closer", "_deaf", "_dhcp", "_listener", "_loop", "_timer", "_waiter", "client", "port",
+        "_again", "_arp", "_closer", "_deaf", "_dhcp", "_listener", "_loop", "_timer", "_waiter", "client", "port",
     )  # fmt: skip
 
     def __init__(self, client: Client, port: Port, listener: Listener, closer: Executor) -> None:
@@ -81,6 +83,7 @@ class Keeper:
         self._closer = closer
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._again: asyncio.TimerHandle | None = None
         self._deaf: asyncio.TimerHandle | None = None
         self._dhcp: Packets | None = None
         self._arp: Packets | None = None
@@ -145,16 +148,24 @@ class Keeper:
         return frames
 
     def announce(self, address: IPv4Address) -> None:
-        """Tell the LAN who has ``address`` from now on (RFC 5227 §2.3), and rest."""
-        self._with_socket(lambda packets: packets.send(arp_announce(self.port.mac, address)))
+        """Tell the LAN who has ``address`` from now on, twice (RFC 5227 §2.3), and rest."""
+        self._announce(address)
+        if self._again is not None:
+            self._again.cancel()
+        self._again = self._loop.call_later(ANNOUNCE_INTERVAL_S, self._announce, address)
+
+    def _announce(self, address: IPv4Address) -> None:
+        if self.lease is not None and self.lease.address.ip == address:
+            self._with_socket(lambda packets: packets.send(arp_announce(self.port.mac, address)))
         if self.client.state in AT_REST:
             self._close_sockets()
 
     def close(self) -> None:
         """Stop. The lease itself stays what it is."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._again):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._again = None
         self._close_sockets()
 
     def feed(self, event: dhcp.Event) -> None:

@@ -63,11 +63,10 @@ def discover(client: Client, fact: Fact, now: float) -> Outcome:
 
 def discover_again(client: Client, fact: Fact, now: float) -> Outcome:
     """broadcast DHCPDISCOVER again"""
-    message = requests.discover(
-        client.identity, client.policy, client.xid, now - client.started_at, client.wanted
-    )
+    secs = now - client.started_at
+    message = requests.discover(client.identity, client.policy, client.xid, secs, client.wanted)
     tried = client.tried._replace(discovers=client.tried.discovers + 1)
-    return _backed_off(replace(client, tried=tried), now), (Send(message, BROADCAST),)
+    return _backed_off(replace(client, tried=tried, secs=secs), now), (Send(message, BROADCAST),)
 
 
 def request(client: Client, fact: Fact, now: float) -> Outcome:
@@ -91,12 +90,19 @@ def request(client: Client, fact: Fact, now: float) -> Outcome:
 
 
 def request_again(client: Client, fact: Fact, now: float) -> Outcome:
-    """broadcast DHCPREQUEST again"""
+    """broadcast DHCPREQUEST again
+
+    With the ``secs`` of the DHCPDISCOVER: whatever relayed or answered that must take this alike (RFC 2131 §3.1, 3).
+    """
     assert client.offer is not None
     message = requests.select(
-        client.identity, client.policy, client.xid, now - client.started_at, client.offer.address.ip,
+        client.identity,
+        client.policy,
+        client.xid,
+        client.secs,
+        client.offer.address.ip,
         client.offer.server_id,
-    )  # fmt: skip
+    )
     tried = client.tried._replace(requests=client.tried.requests + 1)
     return _backed_off(replace(client, tried=tried), now), (Send(message, BROADCAST),)
 

@@ -71,7 +71,8 @@ class Policy:
     trusted_servers: frozenset[IPv4Address] = frozenset()
     max_message_size: int = 1472
 
-    def trusts(self, server: IPv4Address) -> bool:
+    def trusts(self, server: IPv4Address | None) -> bool:
+        """Whether an answer with this server identifier, or with none, may count."""
         return not self.trusted_servers or server in self.trusted_servers
 
     @property

@@ -61,8 +61,9 @@ def _judge_message(client: Client, message: Message, mac: str | None, now: float
     if message.op != BOOTREPLY or message.xid != client.xid or message.chaddr != client.identity.chaddr:
         return None
     server = message.option(Option.SERVER_ID)
-    if server is not None and not client.policy.trusts(server):
-        return Fact(Symbol.UNUSABLE, reason=f"{kind.name} from {server}, which is not a trusted server")
+    if not client.policy.trusts(server):
+        who = server or "a server without a name"
+        return Fact(Symbol.UNUSABLE, reason=f"{kind.name} from {who}, which is not a trusted server")
     asked = _asked_server(client)
     if asked is not None and server not in ((asked, None) if client.state is State.RENEWING else (asked,)):
         return None

@@ -196,7 +196,8 @@ class Client:
     """One DHCP client, a value. Times are on the caller's monotonic clock; infinity stands for never.
 
     ``requested_at``: when the message that waits for an answer was first sent. ``answer_s``: how long the
-    last DHCPOFFER took to come. ``unanswered_at``: before this an unanswered DHCPREQUEST says nothing.
+    last DHCPOFFER took to come. ``secs``: what the last DHCPDISCOVER said of it. ``unanswered_at``: before
+    this an unanswered DHCPREQUEST says nothing.
     """
 
     identity: Identity
@@ -213,6 +214,7 @@ class Client:
     started_at: float = 0.0
     requested_at: float = 0.0
     answer_s: float = 0.0
+    secs: float = 0.0
     unanswered_at: float = 0.0
     retry_at: float = NEVER
     deadline: float = NEVER

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
@@ -80,6 +82,48 @@ def test_check_is_silent_when_all_is_well_and_names_what_is_not(shared: Rig, pod
     assert (error.status, error.json["code"]) == (1, 103)
     assert "no route to 0.0.0.0/0" in error.json["msg"]
     assert "not in mybr0" in error.json["msg"]
+
+
+def test_check_asks_the_server_nothing(shared: Rig, pod: str) -> None:
+    result = shared.cni("ADD", pod, conf()).json
+    mac = result["interfaces"][2]["mac"]
+
+    def heard() -> list[str]:
+        log = shared.lan.router.run("cat /run/dnsmasq.log").stdout.splitlines()
+        return re.findall(rf"(DHCP[A-Z]+)\(.*{mac}", "\n".join(log))
+
+    until(lambda: heard()[-1:] == ["DHCPACK"], what="the server's log has all of the ADD")
+    before = heard()
+    for _ in range(5):
+        assert shared.cni("CHECK", pod, conf(prevResult=result)).stdout == ""
+    shared.ctl("renew")
+    until(lambda: heard()[len(before) :][-1:] == ["DHCPACK"], what="what was sent later is there")
+    assert heard()[len(before) :] == ["DHCPREQUEST", "DHCPACK"]
+
+
+def test_a_client_id_as_long_as_one_may_be_reaches_the_server_and_the_release_has_it_too(
+    shared: Rig, pod: str
+) -> None:
+    long = "x" * 220
+    assert shared.cni("ADD", pod, conf(clientId=long)).status == 0
+    known = shared.lan.router.run(f"cat {shared.lan.LEASES}").stdout.split()[4].replace(":", "")
+    assert bytes.fromhex(known).endswith(long.encode())
+    assert shared.cni("DEL", pod, conf(clientId=long)).status == 0
+    shared.nothing_left()
+
+
+def test_a_pod_announces_its_address_twice(shared: Rig, pod: str) -> None:
+    mac = "02:00:5e:00:77:03"
+    dump = shared.lan.host.spawn(
+        f"tcpdump -lni eth0 -c 2 'arp and ether src {mac} and not arp src host 0.0.0.0'",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert dump.stderr is not None
+    until(lambda: "listening" in dump.stderr.readline(), what="tcpdump listens")  # type: ignore[union-attr]
+    answer = shared.cni("ADD", pod, conf(capabilities={"mac": True}, runtimeConfig={"mac": mac}))
+    seen = dump.communicate(timeout=30)[0].splitlines()
+    assert len(seen) == 2
+    assert all(f"who-has {answer.address}" in line and f"tell {answer.address}" in line for line in seen)
 
 
 def test_the_service_route_leads_through_the_nodes_own_address(shared: Rig, pod: str) -> None:

@@ -15,7 +15,6 @@ from brdhcp.dhcp.machine import (
     Client,
     Exhausted,
     Identity,
-    Ignored,
     Received,
     Refused,
     Release,
@@ -224,23 +223,6 @@ def test_the_first_usable_offer_wins_and_the_other_server_keeps_its_address() ->
     assert wire.client.lease.server_id == SERVER
     assert one.taken
     assert not two.taken
-
-
-def test_only_trusted_servers_are_answered() -> None:
-    rogue, ours = ScriptedServer(address=IPv4Address("172.16.91.66")), ScriptedServer()
-    wire = Wire(Client.fresh(IDENTITY, 7, replace(PLAIN, trusted_servers=frozenset({SERVER}))), [rogue, ours])
-    wire.feed(Start())
-    wire.run(1.0)
-    assert wire.client.lease is not None
-    assert wire.client.lease.server_id == SERVER
-    assert wire.seen(Ignored) == [Ignored("DHCPOFFER from 172.16.91.66, which is not a trusted server")]
-
-
-def test_a_client_that_finds_only_untrusted_servers_says_so() -> None:
-    wire = acquiring(ScriptedServer(), replace(PLAIN, trusted_servers=frozenset({GATEWAY})))
-    wire.run(60.0)
-    (exhausted,) = wire.seen(Exhausted)
-    assert "172.16.91.254, which is not a trusted server" in str(exhausted.tried)
 
 
 def test_a_nak_is_reported_and_the_exchange_starts_over_more_slowly_each_time() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
 from brdhcp.dhcp.machine import Bound, Client, Exhausted, Start
+from brdhcp.dhcp.message import MessageType
+from brdhcp.dhcp.options import Option
 
-from tests.unit.dhcp.scripted import IDENTITY, PLAIN, ScriptedServer, Wire
+from tests.unit.dhcp.scripted import IDENTITY, PLAIN, ScriptedServer, Wire, acquiring, without
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -44,3 +47,22 @@ def test_a_patience_that_was_too_short_is_said_with_what_would_have_been_enough(
         "a DHCPOFFER took 2.5 s to come: acquireTimeout should be six times as long"
         in exhausted.tried.reasons
     )
+
+
+def test_the_request_repeats_the_secs_of_the_discover_however_late_it_is() -> None:
+    """RFC 2131 §3.1, 3: a relay decides by it, for both alike."""
+    server = ScriptedServer(up=False)
+    wire = acquiring(server, replace(PLAIN, patience_s=float("inf")))
+    wire.run(10)
+    server.up = True
+    server.edit = lambda reply: (
+        without(reply, Option.LEASE_TIME) if reply.option(Option.MESSAGE_TYPE) == 5 else reply
+    )
+    wire.run(40)
+    kinds = [(send.message.message_type, send.message.secs) for _, send in wire.sent]
+    first = next(number for number, (kind, _) in enumerate(kinds) if kind is MessageType.DHCPREQUEST)
+    asked = kinds[first - 1][1]
+    assert asked > 0
+    requests = list(itertools.takewhile(lambda sent: sent[0] is MessageType.DHCPREQUEST, kinds[first:]))
+    assert len(requests) >= 4
+    assert {secs for _, secs in requests} == {asked}

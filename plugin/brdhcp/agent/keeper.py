@@ -131,9 +131,14 @@ class Keeper:
         DHCPRELEASE is never answered: ``copies`` are for a LAN that may lose one.
         """
         self._open()
-        for _ in range(copies):
-            self.feed(dhcp.Release())
-        self.close()
+        packets = self._dhcp
+        assert packets is not None
+
+        def send(frame: bytes) -> None:
+            for _ in range(copies):
+                packets.send(frame)
+
+        self.release_by(send)
 
     def release_by(self, send: Callable[[bytes], None]) -> list[bytes]:
         """Give the lease back with what ``send`` carries, without a socket; raises what that raises.

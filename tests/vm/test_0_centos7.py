@@ -268,16 +268,15 @@ def test_the_debian12_box_is_the_newest_that_was_made_here_and_never_looked_up_b
     tmp_path: Path,
 ) -> None:
     asked = {"ENVCTL_GUEST": "debian12", "ENVCTL_CACHE": str(tmp_path / "cache")}
-    (nothing,), _ = evaluated("libvirt", tmp_path, **asked)["box"]
+    (nothing,), _ = evaluated("libvirt", tmp_path, ROOT, **asked)["box"]
     assert "is-made-by-envctl-box-build" in nothing
     for age, key in enumerate(("new", "old")):
         made = tmp_path / "cache/box" / key / "debian12.json"
         made.parent.mkdir(parents=True)
         made.touch()
         os.utime(made, (1e9 - age, 1e9 - age))
-    assert evaluated("libvirt", tmp_path, **asked)["box"][0] == [
-        (tmp_path / "cache/box/new/debian12.json").as_uri()
-    ]
+    newest = tmp_path / "cache/box/new/debian12.json"
+    assert evaluated("libvirt", tmp_path, ROOT, **asked)["box"][0] == [newest.as_uri()]
 
 
 @pytest.mark.parametrize("provider", ["libvirt", "virtualbox", "vmware_desktop"])

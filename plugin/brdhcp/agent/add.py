@@ -267,6 +267,11 @@ class Add:
         """What was promised is on disk before it is answered."""
         attached = self.core.attached.get(self.key)
         lease = attached.keeper.lease if attached is not None and attached.keeper is not None else None
+        if lease is None and self.netconf.dhcp is not None:
+            raise TryAgainLater(
+                f"the lease of {self.key} ended before the pod had it",
+                "is its time shorter than that of the probe?",
+            )
         self.record = self.record.replace(
             state="bound",
             lease=lease_json(lease) if lease is not None else None,

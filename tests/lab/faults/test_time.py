@@ -78,10 +78,21 @@ def test_a_lease_that_expires_takes_the_address_away_and_comes_back_with_the_ser
     end(node, "web")
 
 
+def test_a_lease_that_ends_while_its_address_is_probed_is_an_error_with_a_reason(fresh: Lab) -> None:
+    node, server = fresh
+    server.mode(lease_s=1)
+    node.pod("web")
+    answer = node.cni("ADD", "web", {**NOTE, "probe": "rfc5227"})
+    assert (answer.status, answer.json["code"]) == (1, 11)
+    assert "ended before" in answer.json["msg"]
+    assert (node.leases(), count(node, "bug")) == ([], 0)
+    assert not any(link.startswith("veth") for link in node.links())
+
+
 def test_a_del_while_a_lost_lease_is_just_being_granted_again_gives_it_back(fresh: Lab) -> None:
     node, server = fresh
     slow = {**NOTE, "probe": "rfc5227"}
-    server.mode(lease_s=3, t1_s=1, t2_s=2)
+    server.mode(lease_s=12, t1_s=1, t2_s=2)
     node.add("web", slow)
     server.mode(silent=["REQUEST", "DISCOVER"])
     until(lambda: count(node, "lease-lost"), within=30, what="the loss is noticed")

@@ -64,6 +64,17 @@ def test_a_release_is_not_sent_again_once_a_newer_pod_may_be_the_same_client(nod
     end(node, "again")
 
 
+def test_what_the_interface_will_not_carry_counts_as_lost_and_the_lease_goes_on(node: Rig) -> None:
+    node.add("web")
+    node.lan.node.run("ip -n web link set dev eth0 mtu 128")
+    assert node.ctl("renew") == {"asked": 1}
+    node.lan.node.run("ip -n web link set dev eth0 mtu 1500")
+    assert node.ctl("renew") == {"asked": 1}
+    until(lambda: node.events("lease-renewed"), what="it is renewed")
+    assert node.events("bug") == []
+    end(node, "web")
+
+
 @pytest.mark.parametrize("manner", ["twice", "swapped", "late"])
 def test_frames_that_come_twice_out_of_order_or_late_change_nothing(node: Rig, manner: str) -> None:
     """The cable to the server runs through a forwarder of ours."""

@@ -21,7 +21,7 @@ from brdhcp.bridge import naming as naming
 from brdhcp.bridge import nft, outcome, plan, pod
 from brdhcp.bridge.plan import Port
 from brdhcp.errors import CniError, InvalidEnvironment, StoreFailure
-from brdhcp.netlink.change import LinkAdd, LinkSet, Step
+from brdhcp.netlink.change import LinkAdd, LinkSet, Step, SysctlSet
 from brdhcp.netlink.kernel import Kernel, KernelError
 from brdhcp.netlink.observe import IFF_UP, Link
 from brdhcp.spec.environment import Request
@@ -94,6 +94,8 @@ def plug(node: Kernel, netconf: NetConf, request: Request, netns_fd: int) -> Plu
     if not conf.disable_container_interface:
         try:
             with Kernel.in_netns(netns_fd) as inside:
+                if conf.spoof_guard:
+                    _set_where_other(inside, pod.plain_ipv6(request.if_name))
                 inside.apply(pod.link_up(request.if_name).do)
                 sockets = _listen(node, inside, netns_fd, port) if netconf.dhcp is not None else None
         except CniError:
@@ -101,6 +103,11 @@ def plug(node: Kernel, netconf: NetConf, request: Request, netns_fd: int) -> Plu
             raise
         return Plugged(port, steps, sockets)
     return Plugged(port, steps)
+
+
+def _set_where_other(kernel: Kernel, wanted: Iterable[SysctlSet]) -> None:
+    """Where the kernel has such a file (without IPv6 it has none) it says this."""
+    kernel.apply([change for change in wanted if kernel.sysctl(change.path) not in (None, change.value)])
 
 
 def unmake(node: Kernel, steps: Sequence[Step]) -> None:

@@ -2,8 +2,15 @@
 
 Rules stand in tables of our own and name sets; a pod that comes or goes only changes elements of those
 sets, in one transaction each, and both ways can be repeated. ``macspoofchk``: a pod sends with its own MAC
-only. ``spoofGuard``: and, in IPv4 and ARP, with its own address only. ``dhcpGuard``: it answers no DHCP.
-``raGuard``: it is no IPv6 router.
+only. ``spoofGuard``: and with its own addresses only, in IPv4, ARP, IPv6 and neighbour discovery.
+``dhcpGuard``: it answers no DHCP. ``raGuard``: it is no IPv6 router.
+
+A rule sees one header behind the MACs, a careless receiver several (CVE-2021-27853 and its kin): a guarded
+port sends nothing but IPv4, ARP and IPv6, without a tag unless it is a trunk.
+
+The IPv6 addresses of a pod come from the announcements of routers that nobody can name here; but their
+interface identifier is that of its MAC (RFC 4291, appendix A), so that is what is compared. It stands in
+sets as a number of 64 bits, since nftables 1.0.6 has no name for the target of a neighbour advertisement.
 """
 
 from __future__ import annotations
@@ -11,7 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Interface, IPv6Address, IPv6Interface
 from typing import Any
 
 from brdhcp.spec.netconf import Bridge
@@ -19,22 +26,42 @@ from brdhcp.spec.netconf import Bridge
 TABLE = "brdhcp"
 
 _GUARD_SETS = {
-    "dhcp_guard": "ifname",
-    "ra_guard": "ifname",
-    "mac_guard": "ifname",
-    "macs": "ifname . ether_addr",
-    "address_guard": "ifname",
-    "addresses": "ifname . ipv4_addr",
+    "untagged": "type ifname",
+    "guarded": "type ifname",
+    "dhcp_guard": "type ifname",
+    "ra_guard": "type ifname",
+    "mac_guard": "type ifname",
+    "macs": "type ifname . ether_addr",
+    "address_guard": "type ifname",
+    "addresses": "type ifname . ipv4_addr",
+    "addresses6": "typeof iifname . @nh,64,64 . @nh,128,64",
+    "interface_ids": "typeof iifname . @nh,128,64",
 }
+_FOREIGN_SOURCE = "iifname . @nh,64,64 . @nh,128,64 != @addresses6 iifname . @nh,128,64 != @interface_ids"
+"""RFC 8200 §3: the source address is the second 64 bits and the 128 after them."""
+_FOREIGN_TARGET = _FOREIGN_SOURCE.replace("@nh", "@th")
+"""RFC 4861 §4.3 and §4.4: the target of a solicitation or an advertisement stands at the same place in ICMPv6."""
+_UNSPECIFIED = "iifname @address_guard meta protocol ip6 ip6 saddr ::"
 _GUARD_RULES = (
+    'iifname @untagged ether type { 8021q, 8021ad } counter drop comment "tagged"',
+    'iifname @guarded ether type { 8021q, 8021ad } @ll,112,16 & 0x0fff == 0 counter drop comment "tagged"',
+    'iifname @guarded meta protocol != { ip, arp, ip6 } counter drop comment "neither IP nor ARP"',
     'iifname @mac_guard iifname . ether saddr != @macs counter drop comment "macspoofchk"',
     'iifname @mac_guard iifname . arp saddr ether != @macs counter drop comment "macspoofchk"',
-    'iifname @dhcp_guard udp sport 67 counter drop comment "dhcpGuard"',
-    'iifname @ra_guard icmpv6 type nd-router-advert counter drop comment "raGuard"',
+    'iifname @dhcp_guard udp sport { 67, 547 } counter drop comment "dhcpGuard"',
+    'iifname @dhcp_guard udp dport { 68, 546 } counter drop comment "dhcpGuard"',
+    "iifname @ra_guard meta protocol ip6 icmpv6 type { nd-router-advert, nd-redirect } counter drop"
+    ' comment "raGuard"',
     'iifname @address_guard udp sport 68 udp dport 67 ip saddr 0.0.0.0 accept comment "asking for a lease"',
     'iifname @address_guard arp saddr ip 0.0.0.0 accept comment "probing an address"',
-    'iifname @address_guard ether type ip iifname . ip saddr != @addresses counter drop comment "spoofGuard"',
+    'iifname @address_guard meta protocol ip iifname . ip saddr != @addresses counter drop comment "spoofGuard"',
     'iifname @address_guard iifname . arp saddr ip != @addresses counter drop comment "spoofGuard"',
+    "iifname @address_guard meta protocol ip6 icmpv6 type nd-neighbor-advert"
+    f' {_FOREIGN_TARGET} counter drop comment "spoofGuard"',
+    f'{_UNSPECIFIED} icmpv6 type nd-neighbor-solicit {_FOREIGN_TARGET} counter drop comment "spoofGuard"',
+    f"{_UNSPECIFIED} icmpv6 type {{ nd-neighbor-solicit, nd-router-solicit, mld-listener-report,"
+    ' mld2-listener-report } accept comment "before it has an address"',
+    f'iifname @address_guard meta protocol ip6 {_FOREIGN_SOURCE} counter drop comment "spoofGuard"',
 )
 
 _MASQ_SETS = {
@@ -138,7 +165,7 @@ def of_port(
 def guard_table() -> str:
     """Table ``bridge brdhcp``: sets for the ports that are guarded, and the rules, renewed as a whole."""
     lines = [f"add table bridge {TABLE}"]
-    lines += [f"add set bridge {TABLE} {name} {{ type {kind}; }}" for name, kind in _GUARD_SETS.items()]
+    lines += [f"add set bridge {TABLE} {name} {{ {kind}; }}" for name, kind in _GUARD_SETS.items()]
     chain = "{ type filter hook prerouting priority -300; policy accept; }"
     lines += [f"add chain bridge {TABLE} from_pods {chain}", f"flush chain bridge {TABLE} from_pods"]
     return _lines([*lines, *(f"add rule bridge {TABLE} from_pods {rule}" for rule in _GUARD_RULES)])
@@ -163,12 +190,30 @@ def _guard_elements(
         found += [("macs", f"{port} . {mac.lower()}"), ("mac_guard", port)]
     if conf.spoof_guard:
         found += [("addresses", f"{port} . {address.ip}") for address in addresses if address.version == 4]
-        found.append(("address_guard", port))
+        found += [
+            ("addresses6", f"{port} . {_halves(address.ip)}") for address in addresses if address.version == 6
+        ]
+        found += [("interface_ids", f"{port} . {interface_id(mac):#x}"), ("address_guard", port)]
     if conf.dhcp_guard:
         found.append(("dhcp_guard", port))
     if conf.ra_guard:
         found.append(("ra_guard", port))
+    if conf.spoof_guard or conf.dhcp_guard or conf.ra_guard:
+        found.append(("guarded", port))
+        if not conf.vlan_trunk:
+            found.append(("untagged", port))
     return found
+
+
+def interface_id(mac: str) -> int:
+    """The modified EUI-64 of a MAC, which the kernel makes IPv6 addresses with (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    return int.from_bytes(bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:])
+
+
+def _halves(address: IPv6Address) -> str:
+    high, low = divmod(int(address), 1 << 64)
+    return f"{high:#x} . {low:#x}"
 
 
 def _masq_elements(addresses: tuple[IPv4Interface | IPv6Interface, ...]) -> list[tuple[str, str]]:
@@ -196,6 +241,8 @@ def _parts(values: Iterable[Any]) -> Iterator[str]:
     for value in values:
         if isinstance(value, dict) and "prefix" in value:
             yield f"{value['prefix']['addr']}/{value['prefix']['len']}"
+        elif isinstance(value, int):
+            yield f"{value % (1 << 64):#x}"  # nft prints it as if it had a sign
         else:
             yield str(value)
 

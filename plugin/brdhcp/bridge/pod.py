@@ -16,6 +16,7 @@ from brdhcp.netlink.change import (
     RouteAdd,
     RouteDelete,
     Step,
+    SysctlSet,
 )
 from brdhcp.spec import result as spec
 from brdhcp.spec.result import Result
@@ -35,6 +36,15 @@ def link_up(if_name: str) -> Step:
         do=(LinkSet(name=if_name, up=True),),
         undo=(LinkSet(name=if_name, up=False),),
     )
+
+
+def plain_ipv6(if_name: str) -> tuple[SysctlSet, ...]:
+    """The pod's IPv6 addresses follow from its MAC: neither RFC 7217 nor RFC 8981, which ``spoofGuard`` cannot foresee.
+
+    IN6_ADDR_GEN_MODE_EUI64 (linux/if_link.h) has to be set before the link is up.
+    """
+    names = ("addr_gen_mode", "use_tempaddr")
+    return tuple(SysctlSet(path=f"ipv6/conf/{if_name}/{name}", value="0") for name in names)
 
 
 def mtu_of(lease_mtu: int | None, configured: int | None, port_mtu: int) -> int:

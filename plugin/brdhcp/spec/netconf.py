@@ -241,6 +241,10 @@ class _Reader:
             )
         if bridge.is_gateway and ipam is None:
             top.invalid(gateway_key, "needs an ipam: the gateway's address comes from there")
+        if bridge.spoof_guard and bridge.vlan_trunk:
+            top.invalid(
+                "spoofGuard", "and vlanTrunk exclude each other: a trunk's addresses are the pod's own affair"
+            )
         if bridge.spoof_guard and ipam is None:
             top.invalid(
                 "spoofGuard", "needs an ipam: it allows nothing but the pod's own address (see macspoofchk)"

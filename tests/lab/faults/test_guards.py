@@ -3,50 +3,37 @@
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from ipaddress import IPv6Address
+from pathlib import Path
 from typing import Any
 
 import pytest
+from brdhcp.bridge import nft
 
 from tests.lab.agent.rig import NOTE, Answer, Rig, rig
+from tests.lab.faults import neighbour
 from tests.lab.lan import until
 
 GUARDS: dict[str, Any] = {**NOTE, "dhcpGuard": True, "spoofGuard": True, "raGuard": True}
 _numbers = itertools.count()
 
-ATTACK = """
-import socket, struct, sys
-what, mac, ip = sys.argv[1], bytes.fromhex(sys.argv[2].replace(':', '')), socket.inet_aton(sys.argv[3])
-other, stranger = bytes.fromhex('02000badcafe'), socket.inet_aton('172.16.91.77')
-def total(data):
-    s = sum(struct.unpack('!%dH' % (len(data) // 2), data))
-    return ~(s % 65535) & 65535 or 65535
-def udp(src_mac, src, sport, dport):
-    u = struct.pack('!HHHH', sport, dport, 12, 0) + b'mark'
-    h = struct.pack('!BBHHHBBH4s4s', 69, 0, 20 + len(u), 1, 0, 64, 17, 0, src, b'\\xff' * 4)
-    return b'\\xff' * 6 + src_mac + b'\\x08\\0' + h[:10] + struct.pack('!H', total(h)) + h[12:] + u
-def arp(src_mac, sender_mac, sender):
-    body = struct.pack('!HHBBH6s4s6s4s', 1, 2048, 6, 4, 2, sender_mac, sender, b'\\0' * 6, sender)
-    return b'\\xff' * 6 + src_mac + b'\\x08\\x06' + body
-def ra():
-    icmp = bytes([134, 0, 0, 0, 64, 0, 7, 8]) + bytes(8)
-    src, all_nodes = bytes.fromhex('fe80' + '00' * 13 + '02'), bytes.fromhex('ff02' + '00' * 13 + '01')
-    ip6 = struct.pack('!IHBB16s16s', 6 << 28, len(icmp), 58, 255, src, all_nodes)
-    return bytes.fromhex('333300000001') + mac + b'\\x86\\xdd' + ip6 + icmp
-frames = {
-    'dhcp': udp(mac, ip, 67, 68), 'mac': udp(other, ip, 5555, 5555), 'address': udp(mac, stranger, 5555, 5555),
-    'arp': arp(mac, mac, stranger), 'arp-mac': arp(mac, other, ip), 'ra': ra(), 'honest': udp(mac, ip, 5555, 5555),
-}
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-s.bind(('eth0', 0))
-s.send(frames[what])
-"""
+FRAME = Path(neighbour.__file__)
 SEES = {
-    "dhcp": "udp port 68", "mac": "udp port 5555", "address": "udp port 5555", "arp": "arp src host 172.16.91.77",
-    "arp-mac": "arp and arp[8:4] = 0x02000bad", "ra": "icmp6 and ip6[40] = 134", "honest": "udp port 5555",
+    "dhcp": "udp port 68", "dhcp-port": "udp port 68", "dhcp6": "udp port 546", "dhcp6-port": "udp port 546",
+    "mac": "udp port 5555", "address": "udp port 5555", "address6": "udp port 5555", "global6": "udp port 5555",
+    "arp": "arp src host 172.16.91.77", "arp-mac": "arp and arp[8:4] = 0x02000bad",
+    "tag": "arp src host 172.16.91.77", "trunk": "arp src host 172.16.91.77",
+    "tags": "ether[12:2] = 0x8100", "snap": "ether[14:2] = 0xaaaa",
+    "ra": "icmp6 and ip6[40] = 134", "tag-ra": "icmp6 and ip6[40] = 134", "redirect": "icmp6 and ip6[40] = 137",
+    "advert": "icmp6 and ip6[40] = 136 and ip6[60:4] = 2",
+    "advert-from": "icmp6 and ip6[40] = 136 and ip6[20:4] = 2",
+    "probe": "icmp6 and ip6[40] = 135 and ip6[60:4] = 2",
 }  # fmt: skip
+"""What each frame is for tcpdump; the kernel takes one tag off before tcpdump looks."""
 
 
 @pytest.fixture(scope="module")
@@ -75,15 +62,14 @@ def reaches(node: Rig, pod: str, answer: Answer, what: str) -> bool:
     assert dump.stderr is not None
     assert dump.stdout is not None
     until(lambda: "listening" in dump.stderr.readline(), what="tcpdump listens")  # type: ignore[union-attr]
-    attack = f"ip netns exec {pod} {sys.executable} - {what} {mac} {answer.address}"
-    node.lan.node.run(attack, stdin=ATTACK)
-    node.lan.node.run(f"ip netns exec {pod} {sys.executable} - honest {mac} {answer.address}",
-                      stdin=ATTACK.replace("5555, 5555)", "5556, 5556)"))  # fmt: skip
+    for name, port in ((what, 5555), ("honest", 5556)):
+        sends = f"{sys.executable} {FRAME} {name} {mac} {answer.address} {port}"
+        node.lan.node.run(f"ip netns exec {pod} {sends}")
     seen = dump.communicate(timeout=30)[0]
     return "5556" not in seen
 
 
-@pytest.mark.parametrize("what", ["dhcp", "mac", "address", "arp", "arp-mac", "ra"])
+@pytest.mark.parametrize("what", [name for name in SEES if name != "trunk"])
 def test_what_a_guarded_pod_may_not_send_does_not_reach_the_lan(shared: Rig, what: str) -> None:
     assert crosses(shared, NOTE, what), "without guards it does: the attack works"
     assert not crosses(shared, GUARDS, what)
@@ -93,6 +79,36 @@ def test_macspoofchk_alone_stops_a_foreign_mac_and_nothing_else(shared: Rig) -> 
     conf = {**NOTE, "macspoofchk": True}
     assert not crosses(shared, conf, "mac")
     assert crosses(shared, conf, "dhcp")
+    assert crosses(shared, conf, "trunk")
+
+
+def test_a_guarded_pod_has_the_ipv6_addresses_that_follow_from_its_mac(shared: Rig) -> None:
+    lan = shared.lan
+    answer = shared.add("six", GUARDS)
+    mac = answer.json["interfaces"][2]["mac"]
+    number = f"{nft.interface_id(mac):x}"
+    number = ":".join(number.zfill(16)[at : at + 4] for at in range(0, 16, 4))
+    for path in ("addr_gen_mode", "use_tempaddr"):
+        shown = lan.node.run(f"ip netns exec six cat /proc/sys/net/ipv6/conf/eth0/{path}").stdout
+        assert shown.strip() == "0"
+    (link,) = json.loads(lan.host.run("ip -j link show eth0").stdout)
+
+    def addresses() -> set[IPv6Address]:
+        lan.host.run(f"{sys.executable} {FRAME} router {link['address']} 172.16.91.1")
+        (shown,) = json.loads(lan.node.run("ip -n six -j -6 addr show dev eth0").stdout)
+        usable = (each for each in shown["addr_info"] if not each.get("tentative"))
+        return {IPv6Address(each["local"]) for each in usable}
+
+    expected = {IPv6Address(f"fe80::{number}"), IPv6Address(f"fd00:91::{number}")}
+    until(lambda: addresses() == expected, what="the pod has made its addresses")
+    lan.host.ip("addr add fd00:91::1/64 dev eth0 nodad")
+    lan.host.run(f"ping -6 -c 1 -W 5 fd00:91::{number}")
+    lan.host.run(f"ping -6 -c 1 -W 5 fe80::{number}%eth0")
+    lan.node.run("ip -n six addr add fd00:91::2/64 dev eth0 nodad")
+    ping = "ip netns exec six ping -6 -c 1 -W 1 fd00:91::1"
+    lan.node.run(ping + f" -I fd00:91::{number}")
+    assert lan.node.run(ping + " -I fd00:91::2", check=False).returncode != 0
+    assert shared.cni("DEL", "six", GUARDS).status == 0
 
 
 def test_a_guarded_pod_lives_and_its_rules_go_with_it(shared: Rig) -> None:

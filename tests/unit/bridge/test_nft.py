@@ -28,8 +28,22 @@ def test_each_guard_adds_its_own_elements() -> None:
     assert ruleset(Bridge(dhcp_guard=True, ra_guard=True)).add.splitlines() == [
         'add element bridge brdhcp dhcp_guard { "veth1" }',
         'add element bridge brdhcp ra_guard { "veth1" }',
+        'add element bridge brdhcp guarded { "veth1" }',
+        'add element bridge brdhcp untagged { "veth1" }',
     ]
     assert 'addresses { "veth1" . 172.16.91.131 }' in ruleset(Bridge(spoof_guard=True)).add
+
+
+def test_a_pods_own_ipv6_addresses_are_those_of_its_mac_and_those_it_was_given() -> None:
+    both = [*ADDRESS, ip_interface("fd00::5/64")]
+    found = nft.of_port(Bridge(spoof_guard=True), veth="veth1", mac="02:00:5E:00:00:01", addresses=both)
+    assert 'interface_ids { "veth1" . 0x5efffe000001 }' in found.add
+    assert 'addresses6 { "veth1" . 0xfd00000000000000 . 0x5 }' in found.add
+
+
+def test_a_trunk_may_send_tags_and_no_other_port_may() -> None:
+    assert "untagged" in ruleset(Bridge(dhcp_guard=True, vlan=5)).add
+    assert "untagged" not in ruleset(Bridge(dhcp_guard=True, vlan_trunk=((5, 5),))).add
 
 
 def test_masquerading_spares_the_pods_own_network() -> None:
@@ -53,6 +67,17 @@ def test_what_the_kernel_has_lost_is_named() -> None:
     assert wanted.missing(nft.Loaded(dict(nft.RULES), some)) == (
         "its elements are gone from the nftables sets macs, pods4",
     )
+
+
+def test_numbers_of_a_listing_have_no_sign_although_nft_prints_one() -> None:
+    listed = (
+        '{"nftables": [{"set": {"family": "bridge", "name": "interface_ids", "elem": [{"concat": ["veth1",'
+        ' -177021405626352]}, {"concat": ["veth2", 104453571084304]}]}}]}'
+    )
+    assert nft.Loaded.of([listed]).elements == {
+        ("bridge", "interface_ids", "veth1 . 0xffff5efffe000010"),
+        ("bridge", "interface_ids", "veth2 . 0x5efffe000010"),
+    }
 
 
 def test_a_listing_of_nft_is_read() -> None:

@@ -76,7 +76,6 @@ def test_every_key_of_the_reference_bridge_has_its_place() -> None:
         portIsolation=True,
         forceAddress=True,
         dhcpGuard=True,
-        spoofGuard=True,
         raGuard=True,
     )
     assert netconf.bridge == Bridge(
@@ -91,9 +90,9 @@ def test_every_key_of_the_reference_bridge_has_its_place() -> None:
         port_isolation=True,
         force_address=True,
         dhcp_guard=True,
-        spoof_guard=True,
         ra_guard=True,
     )
+    assert parse(spoofGuard=True).bridge.spoof_guard
     assert parse(bridge="-").bridge.name == "cni0"
 
 
@@ -226,6 +225,7 @@ def test_every_fault_is_in_one_message() -> None:
         ({"vlan": 5, "vlanTrunk": [{"id": 6}]}, "vlan and vlanTrunk exclude each other"),
         ({"disableContainerInterface": True}, "disableContainerInterface and ipam exclude each other"),
         ({"spoofGuard": True, "ipam": {}}, "spoofGuard needs an ipam"),
+        ({"spoofGuard": True, "vlanTrunk": [{"id": 5}]}, "spoofGuard and vlanTrunk exclude each other"),
         ({"isGateway": True, "ipam": {}}, "isGateway needs an ipam"),
         ({"mtu": 60}, "mtu is 60, IPv4 needs at least 68"),
         ({"name": "-"}, "name is missing"),

@@ -7,6 +7,7 @@ worker threads.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import subprocess
 import threading
@@ -20,7 +21,7 @@ from brdhcp.agent import packets, sandbox
 from brdhcp.bridge import naming as naming
 from brdhcp.bridge import nft, outcome, plan, pod
 from brdhcp.bridge.plan import Port
-from brdhcp.errors import CniError, InvalidEnvironment, StoreFailure
+from brdhcp.errors import CniError, InvalidEnvironment, StoreFailure, UnsupportedField
 from brdhcp.netlink.change import LinkAdd, LinkSet, Step, SysctlSet
 from brdhcp.netlink.kernel import Kernel, KernelError
 from brdhcp.netlink.observe import IFF_UP, Link
@@ -73,9 +74,11 @@ class Plugged:
 def plug(node: Kernel, netconf: NetConf, request: Request, netns_fd: int) -> Plugged:
     """The bridge is there, and the pod has an interface on it, up; ready for DHCP when that is what will come.
 
-    Undoes all of it when it fails half way.
+    Undoes all of it when it fails half way. Raises ``UnsupportedField`` where the configuration needs nft and there is
+    none.
     """
     conf = netconf.bridge
+    require_nft(netconf)
     seed = sandbox.boot_id()
     with _bridges:
         here = node.link(conf.name)
@@ -302,41 +305,54 @@ def interfaces(node: Kernel, plugged: Plugged, request: Request, result: Result)
 
 def is_guarded(netconf: NetConf) -> bool:
     """Whether the configuration asks for any nftables rules."""
-    conf = netconf.bridge
-    return conf.ip_masq or conf.mac_spoof_check or conf.dhcp_guard or conf.spoof_guard or conf.ra_guard
+    return bool(nft.keys(netconf.bridge))
+
+
+def require_nft(netconf: NetConf) -> None:
+    """Raises ``UnsupportedField``, naming the keys, when they ask for rules and this node has no nft to load them."""
+    keys = " and ".join(nft.keys(netconf.bridge))
+    if keys and shutil.which("nft") is None:
+        raise UnsupportedField(
+            f"{keys} cannot be honoured: this node has no nft, and nothing else is used in its place",
+            f"install nftables, or leave {keys} out",
+        )
 
 
 def guard(netconf: NetConf, veth: str, mac: str, result: Result) -> None:
     """The nftables rules that the configuration asks for, for one port; nft is not run when it asks for none."""
     rules = _rules(netconf, veth, mac, result)
-    _load(rules.tables + rules.add)
+    _load(netconf, rules.tables + rules.add)
 
 
 def unguard(netconf: NetConf, veth: str, mac: str, result: Result) -> None:
     """The port's rules are gone; harmless when they were never made."""
-    _load(_rules(netconf, veth, mac, result).remove)
+    _load(netconf, _rules(netconf, veth, mac, result).remove)
 
 
 def reguard(netconf: NetConf, veth: str, mac: str, old: Result, new: Result) -> None:
     """The port's rules follow a lease that changed, in one transaction."""
     before, after = _rules(netconf, veth, mac, old), _rules(netconf, veth, mac, new)
-    _load(before.remove + after.tables + after.add)
+    _load(netconf, before.remove + after.tables + after.add)
 
 
 def _rules(netconf: NetConf, veth: str, mac: str, result: Result) -> nft.Ruleset:
     return nft.of_port(netconf.bridge, veth=veth, mac=mac, addresses=[ip.address for ip in result.ips])
 
 
-def _load(ruleset: str) -> None:
+def _load(netconf: NetConf, ruleset: str) -> None:
     if not ruleset:
         return
+    keys = " and ".join(nft.keys(netconf.bridge))
     try:
         ran = subprocess.run(
             ["nft", "-f", "-"], input=ruleset, capture_output=True, text=True, check=False, timeout=20
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StoreFailure(
-            f"nft cannot be run: {error}", "install nftables, or leave the guards and ipMasq out"
+            f"nft, which {keys} needs, cannot be run: {error}", f"install nftables, or leave {keys} out"
         ) from error
     if ran.returncode:
-        raise StoreFailure("the kernel refused the nftables rules", ran.stderr.strip()[:500])
+        raise StoreFailure(
+            f"nft or the kernel refused the rules of {keys}: {ran.stderr.strip()[:500]}",
+            f"update them (docs/reference/netconf.md says from which version on), or leave {keys} out",
+        )

@@ -145,6 +145,15 @@ class Ruleset:
         )
 
 
+def keys(conf: Bridge) -> tuple[str, ...]:
+    """The keys of a configuration that ask for rules, by their names there; none when it needs no nft."""
+    asked = {
+        "macspoofchk": conf.mac_spoof_check, "spoofGuard": conf.spoof_guard, "dhcpGuard": conf.dhcp_guard,
+        "raGuard": conf.ra_guard, "ipMasq": conf.ip_masq,
+    }  # fmt: skip
+    return tuple(key for key, on in asked.items() if on)
+
+
 def of_port(
     conf: Bridge, *, veth: str, mac: str, addresses: Iterable[IPv4Interface | IPv6Interface] = ()
 ) -> Ruleset:

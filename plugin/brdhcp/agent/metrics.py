@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -42,6 +43,12 @@ def state_of(record: Attachment) -> str:
     return "lost" if record.extra.get("lost") else record.state
 
 
+def place(address: str) -> tuple[str, int]:
+    """Host and port of ``host:port``, ``:port`` or ``port``; loopback unless a host is named. Raises ``ValueError``."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
 class Metrics:
     """The agent's metrics. Raises ``StoreFailure`` when prometheus-client is not installed."""
 
@@ -53,7 +60,7 @@ class Metrics:
         except ImportError as error:
             raise StoreFailure(
                 f"--metrics needs prometheus-client: {error}",
-                "/opt/brdhcp/bin/pip install './plugin[metrics]' in a checkout, or leave --metrics out",
+                f"give it to {sys.executable} (docs/reference/metrics.md says how), or leave --metrics out",
             ) from error
         self._registry: Any = self._client.CollectorRegistry()
         self._requests: Any = self._client.Histogram(
@@ -101,12 +108,9 @@ class Metrics:
         return bytes(self._client.generate_latest(self._registry))
 
     async def serve(self, address: str) -> asyncio.Server:
-        """Answer ``GET /metrics`` at ``host:port``. Raises ``StoreFailure`` when that cannot be listened at."""
-        host, _, port = address.rpartition(":")
+        """Answer ``GET /metrics`` at ``address``. Raises ``StoreFailure`` when that cannot be listened at."""
         try:
-            return await asyncio.start_server(
-                self._answer, host.strip("[]"), int(port), limit=LARGEST_REQUEST
-            )
+            return await asyncio.start_server(self._answer, *place(address), limit=LARGEST_REQUEST)
         except (OSError, ValueError) as error:
             raise StoreFailure(
                 f"cannot serve metrics at {address}: {error}", "as in --metrics 127.0.0.1:9473"

@@ -71,6 +71,12 @@ def test_every_label_that_the_dashboard_asks_for_and_the_reference_explains_is_t
         }
 
 
+def test_a_port_alone_is_one_of_loopback(quiet: Rig) -> None:
+    quiet.start("--metrics", ":9473")
+    (listening,) = quiet.lan.node.run("ss -Hltn").stdout.splitlines()
+    assert listening.split()[3] == "127.0.0.1:9473"
+
+
 def test_without_the_option_nobody_listens_on_tcp(quiet: Rig) -> None:
     quiet.start()
     assert quiet.lan.node.run("ss -Hltn").stdout == ""

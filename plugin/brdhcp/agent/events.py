@@ -12,13 +12,20 @@ import os
 import socket
 import struct
 import sys
+import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TextIO
 
 PRIORITY = {"error": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7}
 JOURNAL = "/run/systemd/journal/socket"
+
+OFTEN = frozenset({"lease-renewed", "node-lease-renewed", "message-ignored"})
+"""What short leases, or whoever sends on the LAN, can repeat without end: bounded in the log, never in the counts."""
+LINES, WINDOW_S = 120, 60.0
+"""How many of one such name are written in how many seconds: every renewal of a thousand leases of an hour."""
 
 Fact = str | int | float | None
 
@@ -35,6 +42,15 @@ class Event:
 
 
 @dataclass(slots=True)
+class _Window:
+    """Since when events of one name are counted, and how many were written and left out."""
+
+    began: float
+    written: int = 0
+    left_out: int = 0
+
+
+@dataclass(slots=True)
 class Events:
     """Where events go, how often each happened, and the last hundred of them."""
 
@@ -43,6 +59,8 @@ class Events:
     least: str = "info"
     counts: Counter[str] = field(default_factory=Counter)
     recent: deque[Event] = field(default_factory=lambda: deque(maxlen=100))
+    now: Callable[[], float] = time.monotonic
+    _windows: dict[str, _Window] = field(default_factory=dict)
     _journal: socket.socket | None = None
 
     def __call__(self, name: str, message: str, level: str = "info", **facts: Fact) -> None:
@@ -51,6 +69,26 @@ class Events:
         self.recent.append(event)
         if PRIORITY[level] > PRIORITY[self.least]:
             return
+        if name not in OFTEN or self._has_room(event):
+            self._write(event)
+
+    def _has_room(self, event: Event) -> bool:
+        """Whether one more of this name may be written; what the last window left out is told first."""
+        window = self._windows.setdefault(event.name, _Window(self.now()))
+        if self.now() - window.began >= WINDOW_S:
+            self._windows[event.name] = _Window(self.now(), written=1)
+            if window.left_out:
+                words = f"{window.left_out} more {event.name} were counted and not written"
+                facts: dict[str, Fact] = {"of": event.name, "number": window.left_out}
+                self._write(Event("events-left-out", words, event.level, event.at, facts))
+            return True
+        if window.written < LINES:
+            window.written += 1
+            return True
+        window.left_out += 1
+        return False
+
+    def _write(self, event: Event) -> None:
         if self.form == "journal" and self._to_journal(event):
             return
         line = as_json(event) if self.form == "json" else as_text(event)
@@ -59,6 +97,12 @@ class Events:
         except OSError:
             # A log that cannot be written (a full disk, a closed pipe) must never cost anyone a lease.
             self.counts["log-lost"] += 1
+
+    def close(self) -> None:
+        """Let go of the journal's socket; the next event opens it again."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
 
     def _to_journal(self, event: Event) -> bool:
         if self._journal is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -51,3 +52,35 @@ def test_without_one_of_these_an_add_fails_with_a_reason_and_leaves_nothing(quie
     assert answer.json["code"] in (5, 8)
     assert quiet.leases() == []
     assert quiet.events("bug") == []
+
+
+def unmount(node: Rig) -> None:
+    """The pod's namespace is no longer where the runtime said, but a process of full capabilities lives in it."""
+    node.lan.node.spawn("nsenter --net=/run/netns/web sleep infinity")
+    until(lambda: node.lan.node.run("ip netns pids web").stdout.strip(), what="the pod has a process")
+    node.lan.node.run("umount /run/netns/web")
+
+
+def shut_away(node: Rig) -> None:
+    """The pod's namespace is in a folder of another user, and no process lives in it."""
+    node.lan.node.run("chown 1000 /run/netns")
+    node.lan.node.run("chmod 700 /run/netns")
+
+
+@pytest.mark.parametrize(("dropped", "away"), [("SYS_PTRACE", unmount), ("DAC_READ_SEARCH", shut_away)])
+def test_without_one_of_these_a_living_pod_would_be_taken_for_dead(
+    quiet: Rig, dropped: str, away: Callable[[Rig], None]
+) -> None:
+    start(quiet, GRANTED)
+    quiet.add("web")
+    away(quiet)
+    assert quiet.ctl("gc") == {}, "all capabilities together find it"
+    assert len(quiet.leases()) == 1
+    quiet.stop()
+    start(quiet, [name for name in GRANTED if name != dropped])
+    assert quiet.leases() == [], "the first look of the next agent gave its lease back"
+    assert quiet.events("bug") == []
+
+
+def test_every_capability_of_the_unit_is_in_one_of_these_tests() -> None:
+    assert set(GRANTED) == {"NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH"}

@@ -6,6 +6,7 @@ Both shims: the Python one, and its compiled twin, with the compiler's own check
 from __future__ import annotations
 
 import array
+import ast
 import contextlib
 import json
 import os
@@ -274,6 +275,31 @@ def test_a_silent_agent_is_left_at_the_deadline(shim: Shim, folder: Path) -> Non
     assert (status, answer["code"]) == (1, 11)
     assert "within 0.2 s" in answer["msg"]
     assert time.monotonic() - begun < 5
+
+
+def test_an_agent_whose_backlog_is_full_is_waited_for_until_the_deadline(shim: Shim, folder: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        listener.bind(str(folder / "agent.sock"))
+        listener.listen(0)
+        with pytest.raises(BlockingIOError):
+            while True:
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                waiting.setblocking(False)
+                waiting.connect(str(folder / "agent.sock"))
+        begun = time.monotonic()
+        status, answer, _ = shim(folder, "ADD", BRDHCP_DEADLINE="0.2")
+        assert (status, answer["code"]) == (1, 11)
+        assert "within 0.2 s" in answer["msg"]
+        assert 0.2 <= time.monotonic() - begun < 5
+
+
+def test_the_python_shim_needs_nothing_newer_than_the_python_it_names() -> None:
+    text = PYTHON.read_text()
+    assert "any Python 3 from 3.6 on" in text
+    assert ast.parse(text, feature_version=(3, 6))
+    for newer in ("isascii", "removeprefix", "removesuffix", ":="):
+        assert newer not in text
 
 
 def test_a_call_that_is_none_says_so(shim: Shim, folder: Path) -> None:

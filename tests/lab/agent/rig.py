@@ -56,6 +56,7 @@ class Rig:
     lan: Lan
     agent: subprocess.Popen[str] | None = None
     log: list[str] = field(default_factory=list)
+    shim: Path = SHIM
 
     def start(self, *options: str, fault: str = "", **env: str) -> None:
         """Start the agent and wait until it is ready; ``fault`` names where it will die."""
@@ -97,8 +98,8 @@ class Rig:
         self.lan.node.run(f"ip netns add {container}")
         return f"/run/netns/{container}"
 
-    def cni(self, verb: str, container: str = "", conf: dict[str, Any] | str | None = None, *, shim: Path = SHIM,
-            if_name: str = "eth0", args: str = "", **env: str) -> Answer:  # fmt: skip
+    def cni(self, verb: str, container: str = "", conf: dict[str, Any] | str | None = None, *,
+            shim: Path | None = None, if_name: str = "eth0", args: str = "", **env: str) -> Answer:  # fmt: skip
         """Call the plugin as a runtime does."""
         variables = {
             "CNI_COMMAND": verb, "CNI_CONTAINERID": container, "CNI_NETNS": f"/run/netns/{container}",
@@ -112,7 +113,7 @@ class Rig:
                 if key in ("CNI_COMMAND", "CNI_PATH", "BRDHCP_SPOOL")
             }
         stdin = conf if isinstance(conf, str) else json.dumps(conf or NOTE)
-        ran = self.lan.node.run(str(shim), check=False, stdin=stdin, env=variables, timeout=60)
+        ran = self.lan.node.run(str(shim or self.shim), check=False, stdin=stdin, env=variables, timeout=60)
         return Answer(ran.returncode, ran.stdout)
 
     def add(self, container: str, conf: dict[str, Any] | None = None, **more: Any) -> Answer:

@@ -1,4 +1,4 @@
-"""The verbs of the CNI SPEC through the real shim, a real agent and a real DHCP server."""
+"""The verbs of the CNI SPEC through both real shims, a real agent and a real DHCP server."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ from typing import Any
 
 import pytest
 
-from tests.lab.agent.rig import NOTE, SHIM, STATE, Rig
+from envctl.providers.lab_plugin import COMPILED_SHIM, SHIM
+from tests.lab.agent.rig import NOTE, STATE, Rig
 from tests.lab.lan import until
 
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True, params=[SHIM, COMPILED_SHIM], ids=["python", "compiled"])
+def carrier(request: pytest.FixtureRequest, shared: Rig) -> None:
+    """Which shim a runtime would find on the node."""
+    shared.shim = request.param
 
 
 @pytest.fixture
@@ -200,7 +207,8 @@ def test_status_says_that_the_next_add_would_make_a_bridge_that_leads_nowhere(sh
     assert "brdhcpctl uplink" in answer.json["details"]
 
 
-def test_twenty_pods_at_once_have_twenty_addresses(node: Rig) -> None:
+def test_twenty_pods_at_once_have_twenty_addresses(node: Rig, shared: Rig) -> None:
+    node.shim = shared.shim
     names = [f"c{i}" for i in range(20)]
     with ThreadPoolExecutor(20) as pool:
         addresses = {answer.address for answer in pool.map(node.add, names)}
@@ -226,7 +234,7 @@ def test_ipam_alone_serves_the_reference_bridge_and_releases_after_it_deleted_th
 ) -> None:
     folder = "/run/cni-bin"
     shared.lan.node.run(
-        f"sh -c 'mkdir -p {folder}; cp /usr/lib/cni/bridge {folder}; cp {SHIM} {folder}/brdhcp-ipam'"
+        f"sh -c 'mkdir -p {folder}; cp /usr/lib/cni/bridge {folder}; cp {shared.shim} {folder}/brdhcp-ipam'"
     )
     reference = {
         "cniVersion": "1.0.0",

@@ -137,6 +137,9 @@ def send(sock: socket.socket, answer: bytes, request: bytes, mode: dict[str, Any
         sock.sendto(answer[:28] + b"\x02\xff\xff\xff\xff\xff" + answer[34:], where)
     if mode.get("garbage"):
         sock.sendto(os.urandom(300), where)
+        # The client's filter lets pass what has its chaddr: the rest of the garbage is for the parser.
+        sock.sendto(os.urandom(28) + answer[28:34] + os.urandom(266), where)
+        sock.sendto(answer[:240] + os.urandom(60), where)
         sock.sendto(answer[:100], where)
     for _ in range(mode.get("copies", 1)):
         sock.sendto(answer, where)

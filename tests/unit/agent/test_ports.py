@@ -10,8 +10,8 @@ from brdhcp.errors import UnsupportedField
 from brdhcp.spec.netconf import Bridge, NetConf
 
 
-def configured(**keys: bool) -> NetConf:
-    return NetConf(cni_version="1.0.0", name="mycninet", bridge=Bridge(**keys))
+def configured(bridge: Bridge) -> NetConf:
+    return NetConf(cni_version="1.0.0", name="mycninet", bridge=bridge)
 
 
 def test_a_node_without_nft_refuses_guards_by_the_names_of_their_keys(
@@ -19,6 +19,6 @@ def test_a_node_without_nft_refuses_guards_by_the_names_of_their_keys(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UnsupportedField, match="spoofGuard and ipMasq cannot be honoured") as refused:
-        ports.require_nft(configured(spoof_guard=True, ip_masq=True))
+        ports.require_nft(configured(Bridge(spoof_guard=True, ip_masq=True)))
     assert refused.value.details == "install nftables, or leave spoofGuard and ipMasq out"
-    ports.require_nft(configured())
+    ports.require_nft(configured(Bridge()))

@@ -24,7 +24,7 @@ print(json.dumps(said))
 
 def ask_as_nobody(node: Rig) -> str:
     who = f"setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups"
-    return str(json.loads(node.lan.node.run(f"{who} python3 -", stdin=ASK).stdout))
+    return str(json.loads(node.lan.node.run(f"{who} /usr/bin/python3 -", stdin=ASK).stdout))
 
 
 def test_nobody_else_gets_an_answer_from_the_agent(quiet: Rig) -> None:

@@ -56,7 +56,7 @@ def test_without_one_of_these_an_add_fails_with_a_reason_and_leaves_nothing(quie
 
 def unmount(node: Rig) -> None:
     """The pod's namespace is no longer where the runtime said, but a process of full capabilities lives in it."""
-    node.lan.node.spawn("nsenter --net=/run/netns/web sleep infinity")
+    node.lan.node.run("sh -c 'nsenter --net=/run/netns/web sleep infinity >/dev/null 2>&1 &'")
     until(lambda: node.lan.node.run("ip netns pids web").stdout.strip(), what="the pod has a process")
     node.lan.node.run("umount /run/netns/web")
 

@@ -1,4 +1,4 @@
-"""Frames of a real server, as they came off the wire (see ``captured/README.md``)."""
+"""Frames of real servers, as they came off the wire (see ``captured/README.md``)."""
 
 from __future__ import annotations
 
@@ -71,6 +71,35 @@ def test_dnsmasqs_answer_is_a_whole_lease() -> None:
         "pod-1",
         ((66, b"tftp.lan.example\0"), (224, b"long-option-" * 20)),
     )
+
+
+@pytest.mark.parametrize(
+    ("server", "address", "checked"),
+    [
+        ("isc-dhcpd-4.4.3", "172.16.91.128/24", {"offer", "ack"}),
+        ("udhcpd-1.35.0", "172.16.91.128/24", {"offer", "ack", "ack-renewing"}),
+        ("systemd-networkd-252", "172.16.91.138/24", set()),
+    ],
+)
+def test_the_answers_of_other_servers_are_whole_leases_too(
+    server: str, address: str, checked: set[str]
+) -> None:
+    for name, kind in (
+        ("offer", MessageType.DHCPOFFER),
+        ("ack", MessageType.DHCPACK),
+        ("ack-renewing", MessageType.DHCPACK),
+    ):
+        message = read(f"{server}-{name}")
+        assert message.message_type is kind
+        assert message.chaddr == frame.mac_bytes("02:00:5e:00:00:31")
+        assert Message.decode(message.encode()) == message
+        lease = Lease.from_message(message, acquired_at=0.0, keep=DEFAULT_REQUEST)
+        assert (lease.address, lease.server_id) == (IPv4Interface(address), SERVER)
+        assert (lease.lease_s, lease.t1_s, lease.t2_s) == (600, 300, 525)
+        assert lease.routers == (GATEWAY,)
+        assert lease.dns == ((GATEWAY,) if "ack" in name or "networkd" not in server else ())
+        # What a server writes frame by frame has a whole checksum; the kernel leaves its own for a card.
+        assert (frame.parse_frame(octets(f"{server}-{name}")) is not None) == (name in checked)
 
 
 def test_dnsmasq_says_why_it_refuses() -> None:

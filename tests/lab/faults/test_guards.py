@@ -172,3 +172,14 @@ def test_rules_of_which_somebody_took_a_part_are_whole_after_the_next_reconcile(
     until(lambda: quiet.events("guards-restored"), what="it is said")
     assert not reaches(quiet, "spoofer", answer, "address")
     assert quiet.events("bug") == []
+
+
+def test_without_nft_the_keys_that_need_it_are_refused_by_name_and_nothing_is_made(quiet: Rig) -> None:
+    quiet.start(PATH="/nowhere")
+    quiet.pod("web")
+    answer = quiet.cni("ADD", "web", GUARDS)
+    assert (answer.status, answer.json["code"]) == (1, 2)
+    assert "spoofGuard and dhcpGuard and raGuard cannot be honoured" in answer.json["msg"]
+    quiet.nothing_left()
+    assert quiet.asked("DHCPDISCOVER") == 0
+    assert quiet.cni("ADD", "web").status == 0, "a pod without guards needs no nft"

@@ -98,8 +98,12 @@ def frame(what: str, mac: bytes, ip: bytes, port: int) -> bytes:
             return tagged(arp(mac, mac, STRANGER), 0, 0)
         case "snap":
             return snap(arp(mac, mac, STRANGER))
-        case "ra" | "tag-ra":
-            return tagged(ip6(mac, own, announcement()), *([0] if what == "tag-ra" else []))
+        case "ra":
+            return ip6(mac, own, announcement())
+        case "tag-ra" | "trunk-ra":
+            return tagged(ip6(mac, own, announcement()), 5 if what == "trunk-ra" else 0)
+        case "trunk-dhcp":
+            return tagged(udp(mac, ip, 5555, 68), 5)
         case "redirect":
             return ip6(mac, own, discovery(REDIRECT, STRANGER6, STRANGER6))
         case "address6":

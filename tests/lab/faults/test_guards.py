@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from brdhcp.bridge import nft
+from brdhcp.spec.netconf import Bridge
 
 from tests.lab.agent.rig import NOTE, Answer, Rig, rig
 from tests.lab.faults import neighbour
@@ -28,6 +29,7 @@ SEES = {
     "arp": "arp src host 172.16.91.77", "arp-mac": "arp and arp[8:4] = 0x02000bad",
     "tag": "arp src host 172.16.91.77", "trunk": "arp src host 172.16.91.77",
     "tags": "ether[12:2] = 0x8100", "snap": "ether[14:2] = 0xaaaa",
+    "trunk-ra": "icmp6 and ip6[40] = 134", "trunk-dhcp": "udp port 68",
     "ra": "icmp6 and ip6[40] = 134", "tag-ra": "icmp6 and ip6[40] = 134", "redirect": "icmp6 and ip6[40] = 137",
     "advert": "icmp6 and ip6[40] = 136 and ip6[60:4] = 2",
     "advert-from": "icmp6 and ip6[40] = 136 and ip6[20:4] = 2",
@@ -69,10 +71,26 @@ def reaches(node: Rig, pod: str, answer: Answer, what: str) -> bool:
     return "5556" not in seen
 
 
-@pytest.mark.parametrize("what", [name for name in SEES if name != "trunk"])
+@pytest.mark.parametrize("what", [name for name in SEES if "trunk" not in name])
 def test_what_a_guarded_pod_may_not_send_does_not_reach_the_lan(shared: Rig, what: str) -> None:
     assert crosses(shared, NOTE, what), "without guards it does: the attack works"
     assert not crosses(shared, GUARDS, what)
+
+
+def test_the_guards_of_a_trunk_look_behind_its_tags(shared: Rig) -> None:
+    answer = shared.add("trunk", NOTE)
+    _, port, inside = answer.json["interfaces"]
+    conf = Bridge(dhcp_guard=True, ra_guard=True, vlan_trunk=((5, 5),))
+    rules = nft.of_port(conf, veth=port["name"], mac=inside["mac"])
+    # By hand: whether this kernel's bridges filter VLANs does not matter to the rules.
+    shared.lan.node.run("nft -f -", stdin=rules.tables + rules.add)
+    try:
+        seen = {what for what in SEES if reaches(shared, "trunk", answer, what)}
+    finally:
+        shared.lan.node.run("nft -f -", stdin=rules.remove)
+    assert "trunk" in seen
+    assert not {"trunk-ra", "trunk-dhcp", "tag", "tag-ra", "tags", "snap", "ra", "dhcp"} & seen
+    assert shared.cni("DEL", "trunk").status == 0
 
 
 def test_macspoofchk_alone_stops_a_foreign_mac_and_nothing_else(shared: Rig) -> None:

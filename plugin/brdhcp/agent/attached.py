@@ -115,7 +115,7 @@ class Attached:
                 event(
                     "lease-renewed",
                     f"{self.name} keeps {lease.address.ip} for {lease.lease_s} s",
-                    "debug",
+                    "info",
                     **facts,
                 )
                 self._later(self._save(lease))

@@ -14,7 +14,14 @@ from brdhcp.agent import check, delegate, ports, remove, wire
 from brdhcp.agent.add import Add
 from brdhcp.agent.attached import Attached
 from brdhcp.agent.core import Core
-from brdhcp.errors import CniError, LimitedConnectivity, NotAvailable, StoreFailure, TryAgainLater
+from brdhcp.errors import (
+    CniError,
+    LimitedConnectivity,
+    NotAvailable,
+    StoreFailure,
+    TryAgainLater,
+    UnsupportedField,
+)
 from brdhcp.spec.environment import Request
 from brdhcp.spec.netconf import NetConf
 from brdhcp.store.leases import Attachment, Key
@@ -143,6 +150,10 @@ class Verbs:
             await delegate.call(netconf.delegated, "STATUS", request.env, envelope.stdin, "")
         if request.role == "ipam":
             return
+        try:
+            ports.require_nft(netconf)
+        except UnsupportedField as error:
+            raise NotAvailable(error.msg, error.details) from error
         name = netconf.bridge.name
         here = await self.core.in_thread(self.core.node.link, name)
         if here is None and any(record.bridge == name for record in self.core.store):

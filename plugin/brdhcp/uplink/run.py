@@ -54,8 +54,8 @@ def migrate(nic: str | None, bridge: str, timeout_s: float, persistence: str, st
         journal.begin(
             {**state.header(view.nic, bridge, steps.moves, view.before, timeout_s), "persist": keeper.name}
         )
-        journal.write({"migrator": [os.getpid(), clients.started(os.getpid())]})
         try:
+            journal.write({"migrator": [os.getpid(), clients.started(os.getpid())]})
             journal.write({"guard": list(guard.arm(state_dir))})
             perform.crash_point(-1)
             for number, move in enumerate(steps.moves):
@@ -67,10 +67,10 @@ def migrate(nic: str | None, bridge: str, timeout_s: float, persistence: str, st
                 raise StoreFailure(
                     f"the gateway {router} answered on {view.nic}, and does not through {bridge}"
                 )
+            journal.write({"state": "waiting", "since": time.clock_gettime(time.CLOCK_BOOTTIME)})
         except BaseException as error:
             _back(kernel, state_dir, f"it failed: {error}")
             raise
-        journal.write({"state": "waiting", "since": time.clock_gettime(time.CLOCK_BOOTTIME)})
     return _known(state_dir)
 
 
@@ -110,12 +110,12 @@ def confirm(state_dir: Path) -> Migration:
         files = keeper.files(migration.before)
         if files:
             journal.write({"files": [[str(path), persist.content(path)] for path, _ in files]})
-            try:
-                persist.write(files)
-            except CniError:
-                persist.restore(migration_files(state_dir))
-                raise
-        journal.write({"state": "confirmed"})
+        try:
+            persist.write(files)
+            journal.write({"state": "confirmed"})
+        except CniError:
+            persist.restore(migration_files(state_dir))
+            raise
         guard.wake(migration.guard)
     return _known(state_dir)
 

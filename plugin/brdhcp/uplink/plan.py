@@ -99,6 +99,10 @@ def warnings(view: View) -> tuple[str, ...]:
         for link in view.before.links
         if link.kind == "vlan" and link.parent == view.nic_link.index
     ]
+    found += [
+        f"{socket} is bound to {view.nic} by name and will hear nothing there: bind it to {view.bridge}"
+        for socket in view.bound
+    ]
     if view.client is None and any(
         a.valid_lft is not None and not is_v6(a) for a in view.before.addresses_of(view.nic)
     ):

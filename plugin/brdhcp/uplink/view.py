@@ -10,6 +10,7 @@ from pathlib import Path
 from brdhcp.netlink.change import Address
 from brdhcp.netlink.kernel import Kernel
 from brdhcp.netlink.observe import Link, Snapshot, snapshot
+from brdhcp.uplink.bound import listeners
 from brdhcp.uplink.clients import Client, find, lease_of, unhandled
 
 COPIED: Mapping[str, tuple[str, ...]] = {
@@ -44,6 +45,8 @@ class View:
     wireless: bool = False
     unhandled: tuple[str, ...] = ()
     """Command lines of DHCP clients on the NIC that cannot be ended and started again."""
+    bound: tuple[str, ...] = ()
+    """Listening sockets that are bound to the NIC by its name, in words."""
     fail_over_mac: str = ""
     """Of a bond; ``""`` for anything else."""
     manager: str = ""
@@ -85,7 +88,7 @@ def look(kernel: Kernel, nic: str, bridge: str, *, manager: str = "", sys: Path 
         nic=nic, bridge=bridge, before=before, client=client, lease=_lease(before, nic, bridge, client),
         wireless=(folder / "wireless").exists() or (folder / "phy80211").exists(),
         unhandled=unhandled(nic, [link.name for link in before.links]),
-        fail_over_mac=_first_word(folder / "bonding" / "fail_over_mac"), manager=manager,
+        bound=listeners(nic), fail_over_mac=_first_word(folder / "bonding" / "fail_over_mac"), manager=manager,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brdhcp.errors import CniError, RollbackIncomplete, StoreFailure, TryAgainLater, UplinkRefused
+from brdhcp.netlink.change import LinkSet
 from brdhcp.netlink.kernel import Kernel
 from brdhcp.netlink.observe import snapshot
 from brdhcp.uplink import arping, clients, guard, perform, persist, refuse, state, verify
@@ -150,6 +151,7 @@ def _back(kernel: Kernel, state_dir: Path, why: str) -> None:
     """
     migration = _known(state_dir)
     problems = _noted(state_dir, {"state": "rolling-back", "why": why})
+    problems += _named_as_before(kernel, migration)
     # A boot with the files of a confirmed migration gave the bridge a client of its own: it would ask for ever.
     asking = clients.find(migration.bridge)
     if asking is not None:
@@ -175,6 +177,22 @@ def _back(kernel: Kernel, state_dir: Path, why: str) -> None:
             f"{migration.nic} is as it was before, but that could not be written down: {unwritten[0]}",
             "make room in the state directory, then brdhcpctl uplink rollback again: it will find nothing else to do",
         )
+
+
+def _named_as_before(kernel: Kernel, migration: Migration) -> list[str]:
+    """A NIC that got another name (a reboot, udev) gets its own again, or nothing could be put back on it."""
+    found = verify.renamed(migration.before, snapshot(kernel), migration.nic)
+    if found is None:
+        return []
+    try:
+        # Down first: kernels before 6.1 rename no link that is up.
+        kernel.apply([
+            LinkSet(name=found, up=False), LinkSet(name=found, new_name=migration.nic),
+            LinkSet(name=migration.nic, up=True),
+        ])  # fmt: skip
+    except CniError as error:
+        return [f"{found} is {migration.nic} under another name: {error}"]
+    return []
 
 
 def _noted(state_dir: Path, entry: Mapping[str, Any]) -> list[str]:

@@ -72,6 +72,19 @@ def gateway(before: Snapshot, nic: str) -> IPv4Address | None:
     return None
 
 
+NEVER_A_NIC = ("bridge", "vlan", "macvlan", "macvtap", "ipvlan", "ipvtap")
+"""Links that may have the MAC of the NIC under them."""
+
+
+def renamed(before: Snapshot, now: Snapshot, nic: str) -> str | None:
+    """What ``nic`` is called now, by its MAC; None when it has its name, is gone, or several links have that MAC."""
+    old = before.link(nic)
+    if old is None or not old.address or now.link(nic) is not None:
+        return None
+    alike = [link.name for link in now.links if link.address == old.address and link.kind not in NEVER_A_NIC]
+    return alike[0] if len(alike) == 1 else None
+
+
 def differences(before: Snapshot, now: Snapshot, nic: str, bridge: str) -> tuple[str, ...]:
     """What a rollback has not brought back, each as the command that would; lifetimes run, and are not compared."""
     found: list[str] = []

@@ -250,3 +250,13 @@ def test_after_a_reboot_an_unconfirmed_migration_is_over(lan: Lan) -> None:
     )
     assert "never confirmed" in uplink(lan, "boot-guard")["said"]
     assert uplink(lan, "status")["state"] == "none"
+
+
+def test_a_card_that_got_another_name_is_found_by_its_mac_and_comes_back_under_its_own(lan: Lan) -> None:
+    before = everything(lan)
+    uplink(lan, "migrate --confirm-within 60")
+    uplink(lan, "confirm")
+    lan.node.ip("link set dev eth0 down", "link set dev eth0 name lan0", "link set dev lan0 up")
+    assert uplink(lan, "rollback")["state"] == "rolled-back"
+    same(before, lan)
+    lan.host.run("ping -c 1 -W 1 172.16.91.10")

@@ -12,10 +12,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from brdhcp.agent import ports
 from brdhcp.agent.attached import Attached
-from brdhcp.agent.events import Events
 from brdhcp.agent.links import Links
 from brdhcp.agent.packets import Outlet
 from brdhcp.agent.warm import Warm
+from brdhcp.events import Events
 from brdhcp.netlink import netns
 from brdhcp.netlink.kernel import Kernel
 from brdhcp.store.leases import Attachment, Key, Store

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from brdhcp.agent import node_lease, notify, reconcile, server
 from brdhcp.agent.core import Core
-from brdhcp.agent.events import Events, choose_form
 from brdhcp.agent.verbs import Verbs
 from brdhcp.errors import CniError
+from brdhcp.events import Events, choose_form
 from brdhcp.netlink.kernel import Kernel
 from brdhcp.store.leases import Store
 from brdhcp.store.paths import SOCKET, STATE_DIR

@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from brdhcp.agent import wire
-from brdhcp.agent.events import Events
 from brdhcp.errors import StoreFailure, Undecodable
+from brdhcp.events import Events
 
 Handler = Callable[[wire.Envelope], Awaitable[tuple[int, bytes]]]
 

@@ -15,6 +15,7 @@ from brdhcp.netlink.observe import snapshot
 from brdhcp.uplink import arping, clients, guard, perform, persist, refuse, state, verify
 from brdhcp.uplink.plan import Plan, plan
 from brdhcp.uplink.state import Migration
+from brdhcp.uplink.told import tell
 from brdhcp.uplink.view import View, default_nics, look
 
 VERIFY_S = 2.0
@@ -48,7 +49,11 @@ def migrate(nic: str | None, bridge: str, timeout_s: float, persistence: str, st
     ``RollbackIncomplete``.
     """
     with Kernel() as kernel, state.locked(state_dir, wait=False):
-        view, steps, keeper = prepare(kernel, nic, bridge, persistence, state_dir)
+        try:
+            view, steps, keeper = prepare(kernel, nic, bridge, persistence, state_dir)
+        except UplinkRefused as error:
+            tell("uplink-refused", str(error), "warning", nic=nic, bridge=bridge)
+            raise
         router = verify.gateway(view.before, view.nic)
         answered = router is not None and arping.answers(view.nic, router, _source(view))
         journal = state.journal(state_dir)
@@ -61,6 +66,8 @@ def migrate(nic: str | None, bridge: str, timeout_s: float, persistence: str, st
             perform.crash_point(-1)
             for number, move in enumerate(steps.moves):
                 journal.write({"step": number})
+                tell("uplink-step", f"{number + 1} of {len(steps.moves)}: {move.title}", step=number + 1,
+                     steps=len(steps.moves), nic=view.nic, bridge=bridge)  # fmt: skip
                 perform.do(kernel, state_dir, move)
                 perform.crash_point(number)
             _require_true(kernel, view, bridge)
@@ -69,6 +76,8 @@ def migrate(nic: str | None, bridge: str, timeout_s: float, persistence: str, st
                     f"the gateway {router} answered on {view.nic}, and does not through {bridge}"
                 )
             journal.write({"state": "waiting", "since": time.clock_gettime(time.CLOCK_BOOTTIME)})
+            tell("uplink-waiting", f"{view.nic} is in {bridge}; {timeout_s:g} s to confirm", nic=view.nic,
+                 bridge=bridge, timeout_s=timeout_s)  # fmt: skip
         except BaseException as error:
             _back(kernel, state_dir, f"it failed: {error}")
             raise
@@ -118,6 +127,8 @@ def confirm(state_dir: Path) -> Migration:
             persist.restore(migration_files(state_dir))
             raise
         guard.wake(migration.guard)
+        tell("uplink-confirmed", f"{migration.nic} stays in {migration.bridge}", nic=migration.nic,
+             bridge=migration.bridge, kept_by=keeper.name)  # fmt: skip
     return _known(state_dir)
 
 
@@ -167,16 +178,24 @@ def _back(kernel: Kernel, state_dir: Path, why: str) -> None:
     left += _left(kernel, migration)
     if left:
         problems += _noted(state_dir, {"state": "incomplete", "problems": [*left, *problems]})
+        tell("uplink-rollback-incomplete", f"still to be done: {'; '.join(left)}", "error", nic=migration.nic,
+             bridge=migration.bridge, reason=why)  # fmt: skip
         raise RollbackIncomplete(
             f"{migration.nic} is not as it was before; still to be done: " + "; ".join(left),
             "; ".join(problems),
         )
     unwritten = _noted(state_dir, {"state": "rolled-back", "problems": problems})
+    _tell_back(migration, why)
     if unwritten:
         raise StoreFailure(
             f"{migration.nic} is as it was before, but that could not be written down: {unwritten[0]}",
             "make room in the state directory, then brdhcpctl uplink rollback again: it will find nothing else to do",
         )
+
+
+def _tell_back(migration: Migration, why: str) -> None:
+    tell("uplink-rolled-back", f"{migration.nic} is as it was before: {why}", "warning", nic=migration.nic,
+         bridge=migration.bridge, reason=why)  # fmt: skip
 
 
 def _named_as_before(kernel: Kernel, migration: Migration) -> list[str]:
@@ -232,9 +251,11 @@ def after_boot(state_dir: Path) -> str:
             state.journal(state_dir).write(
                 {"state": "rolled-back", "why": "confirmed, but not permanent: a reboot ended it"}
             )
+            _tell_back(migration, "confirmed, but not permanent: a reboot ended it")
             return f"{migration.nic} in {migration.bridge} was confirmed but not permanent: as before the migration"
         persist.restore(migration.files)
         state.journal(state_dir).write({"state": "rolled-back", "why": "a reboot before it was confirmed"})
+        _tell_back(migration, "a reboot before it was confirmed")
         return f"{migration.nic} into {migration.bridge} was never confirmed: as before the migration"
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from brdhcp.agent.add import Add
 from brdhcp.agent.core import Core
-from brdhcp.agent.events import Events
 from brdhcp.agent.keeper import Keeper
 from brdhcp.dhcp.lease import Lease
 from brdhcp.dhcp.states import State
+from brdhcp.events import Events
 from brdhcp.netlink.kernel import Kernel
 from brdhcp.spec.environment import Request
 from brdhcp.spec.netconf import NetConf

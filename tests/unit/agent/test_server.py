@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from brdhcp.agent import server, wire
-from brdhcp.agent.events import Events
+from brdhcp.events import Events
 
 
 @contextmanager

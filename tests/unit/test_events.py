@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from brdhcp.agent import events as module
-from brdhcp.agent.events import LINES, WINDOW_S, Event, Events, as_journal, as_json, as_text
+from brdhcp import events as module
+from brdhcp.events import LINES, WINDOW_S, Event, Events, as_journal, as_json, as_text
 
 EVENT = Event("lease-lost", "the lease of web/eth0 expired", "warning", datetime(2026, 1, 2, tzinfo=UTC),
               {"attachment": "web/eth0", "lease_s": 120, "server": None})  # fmt: skip

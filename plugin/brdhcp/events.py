@@ -1,4 +1,4 @@
-"""Events: what happened to a lease or to the agent, in words and as fields.
+"""Events: what happened to a lease, to the uplink or to the agent, in words and as fields.
 
 An event goes to one sink: lines of text, lines of JSON, or the journal with a field per fact
 (systemd.journal-fields(7), native protocol). The name of an attachment, ``network/container/interface``, is in every
@@ -55,7 +55,9 @@ class Events:
     """Where events go, how often each happened, and the last hundred of them."""
 
     form: str = "text"
-    out: TextIO = field(default_factory=lambda: sys.stderr)
+    identifier: str = "brdhcpd"
+    """SYSLOG_IDENTIFIER in the journal."""
+    out: TextIO | None = field(default_factory=lambda: sys.stderr)
     least: str = "info"
     counts: Counter[str] = field(default_factory=Counter)
     recent: deque[Event] = field(default_factory=lambda: deque(maxlen=100))
@@ -91,6 +93,8 @@ class Events:
     def _write(self, event: Event) -> None:
         if self.form == "journal" and self._to_journal(event):
             return
+        if self.out is None:
+            return
         line = as_json(event) if self.form == "json" else as_text(event)
         try:
             print(line, file=self.out, flush=True)
@@ -109,7 +113,7 @@ class Events:
             self._journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
             self._journal.setblocking(False)
         try:
-            self._journal.sendto(as_journal(event), JOURNAL)
+            self._journal.sendto(as_journal(event, self.identifier), JOURNAL)
         except OSError:
             return False
         return True
@@ -128,12 +132,12 @@ def as_json(event: Event) -> str:
     return json.dumps({**body, **event.facts})
 
 
-def as_journal(event: Event) -> bytes:
+def as_journal(event: Event, identifier: str = "brdhcpd") -> bytes:
     """The journal's native datagram: ``KEY=value`` lines, a length-prefixed form for values of several lines."""
     fields: dict[str, Fact] = {
         "MESSAGE": event.message,
         "PRIORITY": PRIORITY[event.level],
-        "SYSLOG_IDENTIFIER": "brdhcpd",
+        "SYSLOG_IDENTIFIER": identifier,
         "BRDHCP_EVENT": event.name,
         **{f"BRDHCP_{key.upper()}": value for key, value in event.facts.items() if value is not None},
     }

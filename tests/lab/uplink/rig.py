@@ -72,6 +72,23 @@ def same(before: dict[str, Any], lan: Lan) -> None:
         assert now[part] == old, part
 
 
+def by_dhclient(lan: Lan, command: str) -> subprocess.Popen[str]:
+    """The node's address comes from the LAN's server, by this dhclient, and an agent runs, which is returned."""
+    node = lan.node
+    # dhclient's script writes to /etc: on a copy that vanishes with the machine
+    copy = "lowerdir=/etc,upperdir=/run/up,workdir=/run/work"
+    node.run(f"sh -c 'mkdir /run/up /run/work; mount -t overlay -o {copy} etc /etc'")
+    node.ip("addr flush dev eth0")
+    node.run("sh -c 'mount -t tmpfs lib /var/lib; mkdir /var/lib/dhclient /var/lib/dhcp'")
+    node.run(command)
+    agent = node.spawn(f"{BRDHCPCTL.with_name('brdhcpd')} --state-dir {STATE} --log-format json")
+    until(
+        lambda: node.run("test -S /run/brdhcp/agent.sock", check=False).returncode == 0,
+        what="the agent listens",
+    )
+    return agent
+
+
 class Probe:
     """A thousand pings a second from the LAN to the node, as long as the block lasts."""
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.lab.lan import Lan, until
-from tests.lab.uplink.rig import STATE, uplink
+from tests.lab.uplink.rig import STATE, by_dhclient, uplink
 
 LEASE_S = 8
 UDHCPD = f"""\
@@ -38,23 +37,11 @@ IFCFG = "/etc/sysconfig/network-scripts/ifcfg"
 def lan(request: pytest.FixtureRequest) -> Iterator[Lan]:
     """The node got .10 from a server that grants eight seconds, by dhclient; an agent runs."""
     with Lan(serve=False) as made:
-        router, node = made.router, made.node
+        router = made.router
         router.run("sh -c 'cat >/run/udhcpd.conf; : >/run/udhcpd.leases'", stdin=UDHCPD)
         server = router.spawn("udhcpd -f /run/udhcpd.conf")
         until(lambda: ":67 " in router.run("ss -Hlun").stdout, what="udhcpd listens")
-        # dhclient's script writes to /etc: on a copy that vanishes with the machine
-        copy = "lowerdir=/etc,upperdir=/run/up,workdir=/run/work"
-        node.run(f"sh -c 'mkdir /run/up /run/work; mount -t overlay -o {copy} etc /etc'")
-        node.ip("addr flush dev eth0")
-        node.run("sh -c 'mount -t tmpfs lib /var/lib; mkdir /var/lib/dhclient /var/lib/dhcp'")
-        node.run(getattr(request, "param", DHCLIENT))
-        agent = node.spawn(
-            f"{Path(sys.executable).with_name('brdhcpd')} --state-dir {STATE} --log-format json"
-        )
-        until(
-            lambda: node.run("test -S /run/brdhcp/agent.sock", check=False).returncode == 0,
-            what="the agent listens",
-        )
+        agent = by_dhclient(made, getattr(request, "param", DHCLIENT))
         try:
             yield made
         finally:

@@ -89,7 +89,7 @@ def events() -> set[str]:
                 called = (
                     node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
                 )
-                if called in ("Event", "event", "events", "_events"):
+                if called in ("Event", "event", "events", "_events", "tell"):
                     found.add(str(node.args[0].value))
     return found
 

@@ -81,11 +81,13 @@ def test_a_machine_behind_a_command_is_reached_and_its_end_is_noticed(tmp_path: 
 
 
 def test_a_connection_that_never_came_about_leaves_no_thread(tmp_path: Path) -> None:
-    before = {thread.name for thread in threading.enumerate()}
+    before = set(threading.enumerate())
     node = SshNode("vm", "192.0.2.1", proxy="true")
     with pytest.raises(NodeError, match="vm: true: "):
         node.run("true")
-    assert {thread.name for thread in threading.enumerate()} == before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive(), thread.name
 
 
 def test_files_are_written_whole_and_read_back(node: SshNode, tmp_path: Path) -> None:

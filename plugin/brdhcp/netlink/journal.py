@@ -59,13 +59,13 @@ class Journal:
         except OSError as error:
             raise StoreFailure(f"cannot read {self.path}: {error.strerror}") from error
         found = []
-        lines = data.split(b"\n")
+        lines = data.split(b"\n")[:-1]  # a line without its end is torn, whatever it says
         for number, line in enumerate(lines, 1):
             try:
                 found.append(json.loads(line))
             except ValueError as error:
-                if number >= len(lines) - 1:
-                    break  # torn, or the empty rest behind the last newline
+                if number == len(lines):
+                    break  # torn by a power cut
                 raise StoreFailure(
                     f"{self.path} is damaged in line {number}: {error}",
                     "docs/runbook.md says how to go back by hand",

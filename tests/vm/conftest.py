@@ -6,6 +6,7 @@ log is put below ``build/vm-logs``. ``ENVCTL_KEEP=1`` leaves the machine, to loo
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -19,7 +20,7 @@ import pytest
 from envctl.config import Config
 from envctl.environment import side_by_side
 from envctl.node import Completed, SshNode
-from envctl.providers.base import Pod
+from envctl.providers.base import Action, Pod
 from envctl.providers.vagrant import Virtual
 from tests.vm import until
 
@@ -33,6 +34,8 @@ CONFIG = {
     "pods": {"count": 2},
     "uplink": {"confirm_s": 90},
 }
+MIGRATE = "brdhcpctl uplink migrate --nic eth0 --bridge mybr0 --confirm-within %s"
+WAITING = "brdhcpctl uplink status | grep -q 'not confirmed'"
 TIMES: list[tuple[str, float, str]] = []
 FAILED = pytest.StashKey[bool]()
 
@@ -77,6 +80,22 @@ class Machine:
         conditions = {one["type"]: one["status"] for one in nodes[0]["status"]["conditions"]}
         return bool(conditions["Ready"] == "True")
 
+    def detached(self, name: str, command: str) -> None:
+        """Run a command on the machine that goes on when ssh does not."""
+        self.run("systemd-run --quiet --collect --unit=%s sh -c %s", name, command)
+
+    def boot_id(self) -> str:
+        return self.run("cat /proc/sys/kernel/random/boot_id", timeout=20).stdout
+
+    def wait_for_another_boot_than(self, boot: str) -> None:
+        """Until the machine lets us in after it has booted again."""
+
+        def booted() -> bool:
+            self.master.close()
+            return self.boot_id() != boot
+
+        until(booted, within=420, what="the next boot")
+
     def expiries(self) -> dict[str, int]:
         """When the lease of each MAC ends, in the server's own books: seconds since the epoch."""
         return {lease.mac: lease.expires for lease in self.provider.server_leases()}
@@ -97,7 +116,7 @@ class Machine:
 
 @pytest.fixture(scope="session")
 def vm(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    """The machine, with a cluster, before the plugin."""
+    """The machine, before its cluster and the plugin."""
     provider = Virtual(Config.model_validate(CONFIG))
     if os.environ.get("ENVCTL_KEEP") != "1":
         provider.destroy()
@@ -105,7 +124,7 @@ def vm(request: pytest.FixtureRequest) -> Iterator[Machine]:
     try:
         errors = [finding for finding in provider.check() if finding.level == "error"]
         assert not errors, "\n".join(f"{finding.what}: {finding.hint}" for finding in errors)
-        for action in provider.actions():
+        for action in itertools.takewhile(before_the_cluster, provider.actions()):
             timed(action.title, action.run)
         yield machine
     except BaseException:
@@ -116,6 +135,18 @@ def vm(request: pytest.FixtureRequest) -> Iterator[Machine]:
             provider.logs(ROOT / "build/vm-logs")
         if os.environ.get("ENVCTL_KEEP") != "1":
             timed("everything removed", provider.destroy)
+
+
+@pytest.fixture(scope="session")
+def cluster(vm: Machine) -> Machine:
+    """The machine with a cluster on it."""
+    for action in itertools.dropwhile(before_the_cluster, vm.provider.actions()):
+        timed(action.title, action.run)
+    return vm
+
+
+def before_the_cluster(action: Action) -> bool:
+    return not action.title.startswith("kubeadm")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -148,4 +179,4 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.write_line(f"{sum(seconds for _, seconds, _ in TIMES):8.1f} s  together")
 
 
-__all__ = ["Machine", "until", "vm"]
+__all__ = ["Machine", "cluster", "until", "vm"]

@@ -27,8 +27,9 @@ REMOVAL = "envctl down"
 
 
 @pytest.fixture
-def up(vm: Machine) -> Machine:
+def up(cluster: Machine) -> Machine:
     """The machine after `envctl up`: plugin, migration, pods."""
+    vm = cluster
     if not uplink.is_port(vm.master, vm.provider.config):
         vm.provider.install_plugin(vm.master)
         uplink.migrate(vm.master, vm.provider.host(), vm.provider.config)

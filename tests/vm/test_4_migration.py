@@ -8,41 +8,24 @@ import signal
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from envctl import uplink
 from envctl.environment import fingerprint, served_certificate
 from envctl.node import ended
 from tests.vm import until
-from tests.vm.conftest import Machine
+from tests.vm.conftest import MIGRATE, WAITING, Machine
 
-MIGRATE = "brdhcpctl uplink migrate --nic eth0 --bridge mybr0 --confirm-within %s"
 CUT = "nft add table bridge cut; nft add chain bridge cut in '{ type filter hook prerouting priority 0; }'"
 DROP = "nft add rule bridge cut in iif eth0 counter drop"
-WAITING = "brdhcpctl uplink status | grep -q 'not confirmed'"
-PORT = "ip -o link show eth0 | grep -q 'master mybr0'"
 
 
 def as_before(vm: Machine) -> bool:
     return bool(vm.network() == vm.before["network"])
 
 
-def detached(vm: Machine, name: str, command: str) -> None:
-    """Run a command on the machine that goes on when ssh does not."""
-    vm.run("systemd-run --quiet --collect --unit=%s sh -c %s", name, command)
-
-
-def test_the_plan_says_what_would_be_done_and_changes_nothing(vm: Machine) -> None:
-    plan = vm.run("brdhcpctl uplink plan --nic eth0 -o json").json()
-    assert (plan["nic"], plan["bridge"], plan["persist"]) == ("eth0", "mybr0", "ifupdown")
-    assert plan["steps"]
-    assert as_before(vm)
-
-
 def test_a_machine_that_is_cut_off_by_its_migration_is_brought_back_by_the_guard(vm: Machine) -> None:
     """Once the migration waits, every frame from the LAN is dropped: nobody can confirm, or help."""
-    detached(vm, "vmtest-cut", f"until {WAITING}; do sleep 0.1; done; {CUT}; {DROP}")
-    detached(vm, "vmtest-migrate", MIGRATE % "20")
+    vm.detached("vmtest-cut", f"until {WAITING}; do sleep 0.1; done; {CUT}; {DROP}")
+    vm.detached("vmtest-migrate", MIGRATE % "20")
 
     def undone() -> bool:
         return uplink.status(vm.master)["state"] == "rolled-back" and as_before(vm)
@@ -53,42 +36,6 @@ def test_a_machine_that_is_cut_off_by_its_migration_is_brought_back_by_the_guard
     assert int(dropped[1]) > 0
     vm.run("nft delete table bridge cut")
     assert vm.kubectl("get", "--raw", "/healthz") == "ok"
-
-
-@pytest.mark.parametrize("moment", ["in the middle", "before the confirmation"])
-def test_a_power_cut_leaves_the_machine_as_before_at_its_next_boot(vm: Machine, moment: str) -> None:
-    """The machine resets itself without writing anything: when eth0 becomes a port, or once the migration waits."""
-    first = PORT if moment == "in the middle" else WAITING
-    boot = vm.run("cat /proc/sys/kernel/random/boot_id").stdout
-    detached(
-        vm,
-        "vmtest-power",
-        f"until {first}; do :; done; echo 1 >/proc/sys/kernel/sysrq; echo b >/proc/sysrq-trigger",
-    )
-    detached(vm, "vmtest-migrate", MIGRATE % "300")
-
-    def booted() -> bool:
-        vm.master.close()
-        return vm.run("cat /proc/sys/kernel/random/boot_id", timeout=20).stdout != boot
-
-    until(booted, within=300, what="the next boot")
-    until(
-        lambda: not vm.run("systemctl is-active networking", check=False).exit_status,
-        within=120,
-        what="the network",
-    )
-    links = vm.network()["links"]
-    assert links["eth0"] == vm.before["network"]["links"]["eth0"]
-    assert "172.16.91.10/24" not in links.get("mybr0", {}).get("addresses", [])
-    assert vm.network()["routes"] == [
-        route for route in vm.before["network"]["routes"] if "mybr0" not in route
-    ]
-    assert uplink.status(vm.master)["state"] in ("none", "rolled-back")
-
-
-def test_the_cluster_is_healthy_after_the_power_cuts(vm: Machine) -> None:
-    until(vm.ready, within=420, what="the node being Ready after the power cuts")
-    vm.before["network"] = vm.network()
 
 
 def test_the_machine_is_migrated_while_a_watch_is_open(vm: Machine, tmp_path: Path) -> None:

@@ -92,6 +92,8 @@ class Machine:
 
         def booted() -> bool:
             self.master.close()
+            if self.host("ping -n -q -c 1 -W 2 %s", self.master.address, check=False).exit_status:
+                return False  # ssh would ask ever more rarely
             return self.boot_id() != boot
 
         until(booted, within=420, what="the next boot")

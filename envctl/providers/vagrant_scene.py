@@ -127,14 +127,15 @@ class MachineScene(Scene):
         unit = f"{UNIT}-{verb}"
         run = "systemd-run --quiet --unit=%s " + self._command(verb)
         ask = "rm -f %s; systemctl reset-failed %s 2>/dev/null; " + run
+        node, self._rescue = self.node, self._by_ipv6() if verb == "enslave" else None
         try:
-            self.node.run(ask, f"{FOLDER}/done", unit, unit)
+            node.run(ask, f"{FOLDER}/done", unit, unit)
         except NodeError as error:
             if error.exit_status >= 0:
                 raise
             # What was asked for has overtaken its answer. If nothing was, it is not reached again, or by its alarm.
-        self.node.close()
-        self._rescue = self._by_ipv6() if verb == "enslave" else None
+        finally:
+            node.close()
         late = f"the guest was not reached again after {verb}"
         hint = f"It undoes what was done within {ALARM_S} s; then: envctl up"
         until(

@@ -5,6 +5,7 @@ set -u
 export PATH=/opt/brdhcp/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 verb=$1 nic=$2 bridge=$3 rescue=$4 folder=$5
 conf=/proc/sys/net/ipv4/conf
+sleep 1 # the answer to whoever asked for this goes out first: it has the way that is about to be cut
 
 case "$verb" in
 enslave)

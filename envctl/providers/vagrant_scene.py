@@ -55,6 +55,7 @@ class MachineScene(Scene):
         network = plugin.model_copy(update={"network": f"{plugin.network}-scene"})
         self._provider, self._host = provider, host
         self._rescue: SshNode | None = None
+        self._entered = False
         self.plugins = PLUGINS[provider.config.guest]
         self.config = provider.config.model_copy(update={"bridge": BRIDGE, "plugin": network})
 
@@ -69,14 +70,14 @@ class MachineScene(Scene):
     def enter(self) -> None:
         """The node is not migrated, and what an interrupted play left of itself is gone."""
         node, own = self._provider.master(), self._provider.config
-        node.run("mkdir -p %s", FOLDER)
+        scopes = f"all default {own.uplink.interface}"
+        save = f"for scope in {scopes}; do echo $scope $(cat /proc/sys/net/ipv4/conf/$scope/rp_filter); done"
+        node.run(f"mkdir -p {FOLDER}; test -s {FOLDER}/rp_filter || {{ {save}; }} >{FOLDER}/rp_filter")
+        node.put(f"{FOLDER}/scene.sh", SCRIPT.read_bytes(), 0o755)
+        self._entered = True
         if uplink.is_port(node, own):
             node.run("touch %s", f"{FOLDER}/migrated")
             uplink.rollback(node)
-        scopes = f"all default {own.uplink.interface}"
-        save = f"for scope in {scopes}; do echo $scope $(cat /proc/sys/net/ipv4/conf/$scope/rp_filter); done"
-        node.run(f"test -s {FOLDER}/rp_filter || {{ {save}; }} >{FOLDER}/rp_filter")
-        node.put(f"{FOLDER}/scene.sh", SCRIPT.read_bytes(), 0o755)
         self._do("undo")
 
     def leave(self) -> None:
@@ -84,6 +85,8 @@ class MachineScene(Scene):
 
         By new connections: Ctrl-C in a terminal is for every process of ours, those that ssh goes through too.
         """
+        if not self._entered:
+            return
         for known in (self._rescue, self._provider.master()):
             if known:
                 known.close()

@@ -54,6 +54,11 @@ def request_of(record: Attachment) -> Request:
     return Request.from_environment(environment)
 
 
+def netconf_of(record: Attachment) -> NetConf:
+    """The configuration that ADD was called with."""
+    return NetConf.parse(record.netconf.encode(), request_of(record))
+
+
 class Attached:
     """A bound attachment. ``lock`` keeps verbs and lease events one after the other."""
 
@@ -73,7 +78,7 @@ class Attached:
 
     def netconf(self) -> NetConf:
         """The configuration that ADD was called with."""
-        return NetConf.parse(self.record.netconf.encode(), request_of(self.record))
+        return netconf_of(self.record)
 
     def result(self) -> Result:
         """What ADD answered, as it is now."""

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -131,14 +131,26 @@ def _makes_bridge(step: Step) -> bool:
     return isinstance(step.do[0], LinkAdd) and step.do[0].kind == "bridge"
 
 
-def replug(node: Kernel, records: Iterable[Attachment]) -> list[Attachment]:
-    """Put ports back into their bridge that have lost it, as when the bridge was made anew; those that were."""
+def replug(
+    node: Kernel, records: Iterable[Attachment], netconf: Callable[[Attachment], NetConf]
+) -> list[Attachment]:
+    """Put ports back into their bridge that have lost it, as when the bridge was made anew; those that were.
+
+    ``netconf`` gives the configuration that a record was made by.
+    """
     links = {link.name: link for link in node.links()}
     found = []
     for record in records:
         port, bridge = links.get(record.veth), links.get(record.bridge)
         if port is not None and bridge is not None and port.master is None and bridge.kind == "bridge":
-            node.apply((LinkSet(name=record.veth, master=record.bridge, up=True),))
+            try:
+                conf = netconf(record).bridge
+                steps = plan.ensure_bridge(conf, bridge, seed="")
+            except CniError:
+                continue  # it is no bridge for this port, which CHECK says
+            back = LinkSet(name=record.veth, master=record.bridge, up=True)
+            made = [change for step in steps for change in step.do]
+            node.apply((*made, back, *plan.port_settings(conf, record.veth)))
             found.append(record)
     return found
 

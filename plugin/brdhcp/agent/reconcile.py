@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from brdhcp.agent import faults, guards, ports, remove, sandbox, warm, wire
-from brdhcp.agent.attached import Attached
+from brdhcp.agent.attached import Attached, netconf_of
 from brdhcp.agent.core import Core
 from brdhcp.agent.verbs import Verbs
 from brdhcp.errors import CniError
@@ -183,7 +183,7 @@ async def _delete(core: Core, verbs: Verbs, request: Spooled) -> None:
 async def replug(core: Core) -> None:
     """Ports that lost their bridge, as in a migration back and forth, are put into it again: their leases are valid."""
     bound = [record for record in core.store if record.state == "bound" and record.veth]
-    for record in await core.in_thread(ports.replug, core.node, bound) if bound else ():
+    for record in await core.in_thread(ports.replug, core.node, bound, netconf_of) if bound else ():
         core.events(
             "port-replugged", f"{record.veth} of {record.key} is in {record.bridge} again", "notice",
             attachment=str(record.key), bridge=record.bridge,

@@ -142,13 +142,14 @@ def attach(conf: Bridge, port: Port, netns_fd: int) -> tuple[Step, ...]:
     return (
         Step(
             title=f"plug {port.if_name} of the pod into {port.bridge} as {port.veth}",
-            do=(made, *_port_settings(conf, port.veth)),
+            do=(made, *port_settings(conf, port.veth)),
             undo=(LinkDelete(name=port.veth),),
         ),
     )
 
 
-def _port_settings(conf: Bridge, veth: str) -> tuple[Change, ...]:
+def port_settings(conf: Bridge, veth: str) -> tuple[Change, ...]:
+    """What the kernel forgets of a port that leaves its bridge: hairpin mode, isolation, VLANs."""
     settings = {"hairpin": conf.hairpin_mode, "isolated": conf.port_isolation}
     wanted = {name: 1 for name, on in settings.items() if on}
     changes: list[Change] = [LinkSet(name=veth, port=wanted)] if wanted else []

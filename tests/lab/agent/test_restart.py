@@ -266,7 +266,8 @@ def restart_server(node: Rig, *options: str) -> None:
 
 
 def test_a_bridge_that_was_made_anew_gets_its_pods_back(node: Rig) -> None:
-    address = node.add("web").address
+    config = {**NOTE, "hairpinMode": True, "portIsolation": True}
+    address = node.add("web", config).address
     veth = next(name for name in node.links() if name.startswith("veth"))
     node.kill()
     node.lan.node.ip(
@@ -279,6 +280,10 @@ def test_a_bridge_that_was_made_anew_gets_its_pods_back(node: Rig) -> None:
     assert "master mybr0" not in node.lan.node.run(f"ip link show dev {veth}").stdout
     node.start("--reconcile", "0.2")
     until(lambda: node.events("port-replugged"), what="the pod is plugged in again")
+    port = node.lan.node.run(f"bridge -d link show dev {veth}").stdout
+    assert "hairpin on" in port and "isolated on" in port, (
+        "what its configuration wants of the port is there again"
+    )
     node.lan.host.run(f"ping -c 1 -W 5 {address}")
 
 

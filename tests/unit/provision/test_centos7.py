@@ -29,6 +29,7 @@ def test_kubeadm_is_told_the_versions_and_the_runtime_of_this_guest() -> None:
     assert init["apiVersion"] == cluster["apiVersion"] == "kubeadm.k8s.io/v1beta2"  # kubeadm 1.15 to 1.22
     assert init["nodeRegistration"]["criSocket"] == "/var/run/dockershim.sock"
     assert cluster["kubernetesVersion"] == "v1.16.2"
+    assert cluster["featureGates"] == {}, "kubeadm 1.16 knows none of ours"
     assert cluster["imageRepository"] == "registry.k8s.io"
     assert cluster["etcd"]["local"]["imageTag"] == "3.3.15-0"
     driver = documents["KubeletConfiguration"]["cgroupDriver"]

@@ -23,7 +23,7 @@ from envctl.wait import until
 
 PROVISION = steps.PROVISION
 CLUSTER = {"K8S_CRI_SOCKET": "/run/containerd/containerd.sock", "K8S_VERSION": "v1.20.2", "K8S_ETCD_TAG": "3.4.23-0",
-           "K8S_IMAGE_REPOSITORY": "k8s.gcr.io"}  # fmt: skip
+           "K8S_IMAGE_REPOSITORY": "k8s.gcr.io", "K8S_FEATURE_GATES": "PublicKeysECDSA: true"}  # fmt: skip
 
 
 def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -102,6 +102,7 @@ def test_the_cluster_is_configured_as_the_note_has_it() -> None:
     assert init["nodeRegistration"]["taints"] == []
     assert init["nodeRegistration"]["kubeletExtraArgs"]["node-ip"] == "172.16.91.10"
     assert cluster["kubernetesVersion"] == "v1.20.2"
+    assert cluster["featureGates"] == {"PublicKeysECDSA": True}
     assert cluster["networking"]["serviceSubnet"] == "10.96.0.0/12"
     assert documents["KubeletConfiguration"]["cgroupDriver"] == "systemd"
     assert {document["apiVersion"] for document in (init, cluster)} == {"kubeadm.k8s.io/v1beta2"}

@@ -30,7 +30,6 @@ CONFIG = {
     "name": "vmtest",
     "provider": "vagrant",
     "guest": "debian12",
-    "network": {"dhcp": {"lease_s": LEASE_S}},
     "pods": {"count": 2},
     "uplink": {"confirm_s": 90},
 }
@@ -117,9 +116,16 @@ class Machine:
 
 
 @pytest.fixture(scope="session")
-def vm(request: pytest.FixtureRequest) -> Iterator[Machine]:
+def lease_s() -> int:
+    """So short that every lease here is renewed past its expiry."""
+    return LEASE_S
+
+
+@pytest.fixture(scope="session")
+def vm(request: pytest.FixtureRequest, lease_s: int) -> Iterator[Machine]:
     """The machine, before its cluster and the plugin."""
-    provider = Virtual(Config.model_validate(CONFIG))
+    network = {"dhcp": {"lease_s": lease_s}}
+    provider = Virtual(Config.model_validate({**CONFIG, "network": network}))
     if os.environ.get("ENVCTL_KEEP") != "1":
         provider.destroy()
     machine = Machine(provider)

@@ -274,9 +274,20 @@ class Virtual(Provider):
         self._virsh("destroy", self.domain)
         self.master().close()
 
+    def end_at_reset(self) -> None:
+        """From now on a machine that resets itself ends there, until :meth:`power_on`.
+
+        An emulator that resets in place drags along its translations of what was in memory: the kernel then takes
+        40 s to boot, and 4 s in a new process.
+        """
+        self._virsh("set-lifecycle-action", self.domain, "reboot", "destroy", "--live", "--config")
+
+    def is_off(self) -> bool:
+        return self._domain_state() != "running"
+
     def power_on(self) -> SshNode:
         """Start the machine and wait until it lets us in."""
-        if self._domain_state() != "running":
+        if self.is_off():
             self._virsh("start", self.domain)
         return self._wait_for_ssh()
 

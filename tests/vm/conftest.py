@@ -83,19 +83,11 @@ class Machine:
         """Run a command on the machine that goes on when ssh does not."""
         self.run("systemd-run --quiet --collect --unit=%s sh -c %s", name, command)
 
-    def boot_id(self) -> str:
-        return self.run("cat /proc/sys/kernel/random/boot_id", timeout=20).stdout
-
-    def wait_for_another_boot_than(self, boot: str) -> None:
-        """Until the machine lets us in after it has booted again."""
-
-        def booted() -> bool:
-            self.master.close()
-            if self.host("ping -n -q -c 1 -W 2 %s", self.master.address, check=False).exit_status:
-                return False  # ssh would ask ever more rarely
-            return self.boot_id() != boot
-
-        until(booted, within=420, what="the next boot")
+    def boots_again(self) -> None:
+        """Wait for the reset that was asked for, and for the boot after it."""
+        until(self.provider.is_off, within=240, what="the reset", pause=0.5)
+        self.master.close()
+        self.provider.power_on()
 
     def expiries(self) -> dict[str, int]:
         """When the lease of each MAC ends, in the server's own books: seconds since the epoch."""
@@ -134,6 +126,7 @@ def vm(request: pytest.FixtureRequest, lease_s: int) -> Iterator[Machine]:
         assert not errors, "\n".join(f"{finding.what}: {finding.hint}" for finding in errors)
         for action in itertools.takewhile(before_the_cluster, provider.actions()):
             timed(action.title, action.run)
+        provider.end_at_reset()
         yield machine
     except BaseException:
         provider.logs(ROOT / "build/vm-logs")

@@ -20,11 +20,10 @@ def wait_for_the_network(vm: Machine) -> None:
 def test_a_power_cut_leaves_the_machine_as_before_at_its_next_boot(vm: Machine, moment: str) -> None:
     """The machine resets itself without writing anything: when eth0 becomes a port, or once the migration waits."""
     first = PORT if moment == "in the middle" else WAITING
-    boot = vm.boot_id()
     reset = "echo 1 >/proc/sys/kernel/sysrq; echo b >/proc/sysrq-trigger"
     vm.detached("vmtest-power", f"until {first}; do :; done; {reset}")
     vm.detached("vmtest-migrate", MIGRATE % "300")
-    vm.wait_for_another_boot_than(boot)
+    vm.boots_again()
     wait_for_the_network(vm)
     links = vm.network()["links"]
     assert links["eth0"] == vm.before["network"]["links"]["eth0"]

@@ -9,9 +9,8 @@ from tests.vm.conftest import Machine
 
 def test_a_machine_that_reboots_comes_back_on_its_bridge_with_its_cluster_and_its_pods(vm: Machine) -> None:
     before = {pod.name: pod for pod in vm.pods()}
-    boot = vm.boot_id()
     vm.run("systemd-run --quiet --on-active=1 systemctl reboot")
-    vm.wait_for_another_boot_than(boot)
+    vm.boots_again()
     links = vm.network()["links"]
     assert "172.16.91.10/24" in links["mybr0"]["addresses"]
     assert links["eth0"]["master"] == "mybr0"

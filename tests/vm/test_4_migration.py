@@ -25,7 +25,7 @@ def as_before(vm: Machine) -> bool:
 def test_a_machine_that_is_cut_off_by_its_migration_is_brought_back_by_the_guard(vm: Machine) -> None:
     """Once the migration waits, every frame from the LAN is dropped: nobody can confirm, or help."""
     vm.detached("vmtest-cut", f"until {WAITING}; do sleep 0.1; done; {CUT}; {DROP}")
-    vm.detached("vmtest-migrate", MIGRATE % "20")
+    vm.detached("vmtest-migrate", MIGRATE % "10")
 
     def undone() -> bool:
         dropped = re.search(r"packets (\d+)", vm.run("nft list table bridge cut", check=False).stdout)
@@ -44,14 +44,17 @@ def test_a_machine_that_is_cut_off_by_its_migration_is_brought_back_by_the_guard
 def test_the_machine_is_migrated_while_a_watch_is_open(vm: Machine, tmp_path: Path) -> None:
     host, heard = vm.provider.host(), tmp_path / "watch.log"
     watch = host.argv(" ".join(vm.provider.kubectl_argv("get", "configmaps", "--watch", "--output=name")))
-    pings = host.argv("ping -n -i 0.2 -c 200 172.16.91.10")
+    pings = host.argv("exec ping -n -i 0.2 172.16.91.10")
     with heard.open("wb") as log:
         watching = subprocess.Popen(watch, stdout=log, process_group=0)
     with ended(watching):
         until(heard.read_bytes, within=60, what="the watch being open")
-        with subprocess.Popen(pings, stdout=subprocess.PIPE, text=True) as ping:
-            done = uplink.migrate(vm.master, host, vm.provider.config)
-            said = ping.communicate(timeout=120)[0]
+        with subprocess.Popen(pings, stdout=subprocess.PIPE, text=True, process_group=0) as ping:
+            try:
+                done = uplink.migrate(vm.master, host, vm.provider.config)
+            finally:
+                os.killpg(ping.pid, signal.SIGINT)
+            said = ping.communicate(timeout=30)[0]
         vm.kubectl("create", "configmap", "seen-by-the-watch")
         until(lambda: b"configmap/seen-by-the-watch" in heard.read_bytes(), within=60,
               what="the event in the watch that was open before the migration")  # fmt: skip

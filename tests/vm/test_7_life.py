@@ -55,6 +55,18 @@ def test_an_agent_that_is_killed_comes_back_with_every_lease(vm: Machine) -> Non
     assert all(reached(vm, pod.address) for pod in pods)
 
 
+def test_vagrant_alone_finds_every_step_done(vm: Machine) -> None:
+    """`vagrant provision`, which plain `vagrant up` runs, sends the same scripts and finds nothing left to do."""
+    before = vm.network()
+    driver = vm.provider.driver()
+    start = driver.log.stat().st_size
+    driver.provision(vm_name="master")
+    said = driver.log.read_text(errors="replace")[start:]
+    for step in lock()["guests"]["debian12"]["steps"]:
+        assert f"{step}: was done" in said, said[-2000:]
+    assert vm.network() == before
+
+
 def test_leases_of_pods_and_of_the_node_are_renewed_past_their_expiry(vm: Machine) -> None:
     """Every lease here lasts two minutes: each expiry in the server's books moves past the one of long ago."""
     pods = vm.pods()
@@ -69,15 +81,3 @@ def test_leases_of_pods_and_of_the_node_are_renewed_past_their_expiry(vm: Machin
     until(all_renewed, within=4 * LEASE_S, what="the renewal of every lease past its first expiry")
     assert all(reached(vm, pod.address) for pod in pods)
     assert vm.ready()
-
-
-def test_vagrant_alone_finds_every_step_done(vm: Machine) -> None:
-    """`vagrant provision`, which plain `vagrant up` runs, sends the same scripts and finds nothing left to do."""
-    before = vm.network()
-    driver = vm.provider.driver()
-    start = driver.log.stat().st_size
-    driver.provision(vm_name="master")
-    said = driver.log.read_text(errors="replace")[start:]
-    for step in lock()["guests"]["debian12"]["steps"]:
-        assert f"{step}: was done" in said, said[-2000:]
-    assert vm.network() == before

@@ -62,8 +62,7 @@ do_it() {
         fill "$home/kubernetes/network.conf" >"$conf.new"
     fi
     mv "$conf.new" "$conf"
-    # On the disk before any migration, and before the stamp: after a power cut it is these files that bring the network
-    # back.
+    # A stamp that outlived a power cut without its files would keep this step from ever being done.
     sync
     cat "$wheels/stamp" >/opt/brdhcp/stamp
     sync /opt/brdhcp /opt/brdhcp/stamp

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from pathlib import Path
 
@@ -56,6 +57,24 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def sync_filesystem(folder: Path) -> None:
+    """Everything in the file system of ``folder`` is on disk when this returns (syncfs(2)). Raises StoreFailure."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if libc.syncfs(fd):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise StoreFailure(
+            f"cannot write out what is in {folder}: {error.strerror}",
+            "nothing was changed; see dmesg: is the disk failing?",
+        ) from error
 
 
 def ensure_folder(folder: Path) -> None:

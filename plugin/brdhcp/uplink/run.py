@@ -12,6 +12,7 @@ from brdhcp.errors import CniError, RollbackIncomplete, StoreFailure, TryAgainLa
 from brdhcp.netlink.change import LinkSet
 from brdhcp.netlink.kernel import Kernel
 from brdhcp.netlink.observe import snapshot
+from brdhcp.store.files import sync_filesystem
 from brdhcp.uplink import arping, clients, guard, perform, persist, refuse, state, verify
 from brdhcp.uplink.plan import Plan, plan
 from brdhcp.uplink.state import Migration
@@ -20,6 +21,8 @@ from brdhcp.uplink.view import View, default_nics, look
 
 VERIFY_S = 2.0
 """How long what was done may take to be true."""
+NEEDED_AT_BOOT = (Path(__file__).parent, Path("/etc"))
+"""Where the boot guard's program and its unit are, perhaps installed a second ago: a power cut must find them on disk."""
 
 
 def prepare(
@@ -56,6 +59,8 @@ def migrate(nic: str | None, bridge: str, timeout_s: float, persistence: str, st
             raise
         router = verify.gateway(view.before, view.nic)
         answered = router is not None and arping.answers(view.nic, router, _source(view))
+        for folder in NEEDED_AT_BOOT:
+            sync_filesystem(folder)
         journal = state.journal(state_dir)
         journal.begin(
             {**state.header(view.nic, bridge, steps.moves, view.before, timeout_s), "persist": keeper.name}

@@ -38,7 +38,7 @@ install-vm: install ## what virtual machines need: hypervisor, Vagrant, the tool
 box: install-vm ## the debian12 box, from the Debian package index alone; cached by content
 	@$(BIN)/envctl box build
 
-test-vm: install-vm ## a real machine: Vagrant, kubeadm, kubelet, migration, acceptance, power cuts (half an hour; twice that beside other work)
+test-vm: install-vm ## a real machine: Vagrant, kubeadm, kubelet, migration, acceptance, power cuts (a quarter of an hour on an idle machine)
 	@$(BIN)/python -m pytest tests/vm --ignore tests/vm/stories -x
 
 test-stories: install-vm install-docs ## on a real machine too: symptoms, captures, the report, the page (three quarters of an hour)

@@ -277,8 +277,9 @@ class SshNode(Node):
             return
         transport = connection.client.get_transport()
         process = getattr(getattr(transport, "sock", None), "process", None)
-        connection.close()
-        connection.client.close()  # also one that never came about
+        for part in (connection, connection.client):  # the client also when the connection never came about
+            with contextlib.suppress(Exception):  # whose other end is gone has nobody to say goodbye to
+                part.close()
         if process is not None:  # the proxy, which paramiko's thread signals and forgets
             transport.join(5)
             process.kill()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import select
+import shlex
+import subprocess
+from typing import Any
 
 from fabric import Connection
 from paramiko.proxy import ProxyCommand
@@ -15,7 +18,16 @@ class Proxy(ProxyCommand):  # type: ignore[misc]
 
     paramiko's own class reads one that has ended again and again, as fast as a processor can, and takes it for one that
     says nothing: so the connection to a machine that lost its power neither ends nor costs nothing.
+    This one is deaf to the terminal, too: Ctrl-C begins the way back, which needs the connection.
     """
+
+    def __init__(self, command_line: str) -> None:
+        self.cmd = shlex.split(command_line)
+        pipe = subprocess.PIPE
+        self.process: Any = subprocess.Popen(  # its pipes are there
+            self.cmd, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, process_group=0
+        )
+        self.timeout = None
 
     def recv(self, size: int) -> bytes:
         """What has come, at most ``size`` octets; none once the command has ended. Raises TimeoutError."""

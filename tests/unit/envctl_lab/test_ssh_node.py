@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -76,6 +77,22 @@ def test_a_machine_behind_a_command_is_reached_and_its_end_is_noticed(tmp_path: 
         process.kill()
         transport.join(5)
         assert not transport.is_alive()
+        assert node.run("echo again").stdout == "again\n"
+        node.close()
+
+
+def test_a_connection_is_deaf_to_the_terminal_and_closed_also_when_its_command_is_gone(
+    tmp_path: Path,
+) -> None:
+    """Ctrl-C is for envctl alone: its way back needs the connection."""
+    with serving(tmp_path) as (port, identity):
+        relay = f"{sys.executable} -c '{RELAY}' {port}"
+        node = SshNode("vm", "192.0.2.1", identity=identity, proxy=relay)
+        node.put(f"{tmp_path}/file", b"sent by sftp, whose channel is then open")
+        process = node.connection.transport.sock.process
+        assert os.getpgid(process.pid) != os.getpgrp()
+        process.kill()
+        node.close()
         assert node.run("echo again").stdout == "again\n"
         node.close()
 

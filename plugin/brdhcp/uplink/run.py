@@ -22,7 +22,7 @@ from brdhcp.uplink.view import View, default_nics, look
 VERIFY_S = 2.0
 """How long what was done may take to be true."""
 NEEDED_AT_BOOT = (Path(__file__).parent, Path("/etc"))
-"""Where the boot guard's program and its unit are, perhaps installed a second ago: a power cut must find them on disk."""
+"""Where the boot guard and its unit are, perhaps installed a second ago: a power cut must find them on disk."""
 
 
 def prepare(

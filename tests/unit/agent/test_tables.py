@@ -23,10 +23,8 @@ WEB = Attachment(network="mycninet", container_id="web", if_name="eth0", pod="sh
 @contextmanager
 def watching(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """``brdhcpctl leases --watch``; it is killed when it says nothing more."""
-    heard = (
-        "env",
-        "--default-signal=INT",
-    )  # also where these tests run in a shell's background, which ignores it
+    # Also where these tests run in a shell's background, which ignores it.
+    heard = ("env", "--default-signal=INT")
     argv = [*heard, str(CTL), "leases", "--watch", "--state-dir", str(folder), *options]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = threading.Timer(20, process.kill)

@@ -134,10 +134,8 @@ def test_a_symptom_happens_on_the_machine_and_leaves_it_as_it_was(up: Machine, s
 def test_an_interrupted_symptom_leaves_the_machine_as_it_was(up: Machine) -> None:
     """Ctrl-C in a terminal is for the command and for all that it has started."""
     before = up.network()
-    heard = (
-        "env",
-        "--default-signal=INT",
-    )  # also where these tests run in a shell's background, which ignores it
+    # Also where these tests run in a shell's background, which ignores it.
+    heard = ("env", "--default-signal=INT")
     words = [*heard, str(ENVCTL), "reproduce", "two-routes", "--name", up.provider.config.name]
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0

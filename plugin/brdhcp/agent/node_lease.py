@@ -46,18 +46,19 @@ class NodeKeeper:
     """Of the bridge, as they were when the address was last seen there: the kernel takes them along with it."""
 
     def start(self) -> None:
-        """Go on with the lease; renew at once where its length or its server is not known."""
-        record = self.record
+        """Go on with the lease; renew at once where its length or its server is not known, or where the kernel would
+        let the address go before that is due."""
+        record, lease = self.record, _lease(self.record)
         who = Identity(
             chaddr=mac_bytes(record.mac),
             client_id=bytes.fromhex(record.client_id) if record.client_id else None,
             hostname=record.hostname,
         )
-        machine = client.resumed(who, Policy(probe=ProbeKind.NONE), _lease(record), clock())
+        machine = client.resumed(who, Policy(probe=ProbeKind.NONE), lease, clock())
         self.keeper = Keeper(machine, NodePort(record.bridge, record.mac), self, self.core.closer)
         self.routes = _of_bridge(self.core.node, record.bridge)
         self.keeper.resume()
-        if record.lease_seconds is None or not record.server:
+        if record.lease_seconds is None or not record.server or self._ends_by(lease.rebind_at):
             self.keeper.renew()
 
     def stop(self) -> None:
@@ -103,11 +104,23 @@ class NodeKeeper:
         except CniError as error:
             self.core.events("node-lease-not-applied", str(error), "error", address=self.record.address)
 
+    def _held(self) -> list[Address]:
+        """The node's address, while it is on the bridge."""
+        record = self.record
+        return [
+            each
+            for each in self.core.node.addresses()
+            if each.dev == record.bridge and each.address == record.address
+        ]
+
+    def _ends_by(self, at: float) -> bool:
+        """Whether the kernel takes the address away before then: a client may have had a lease and not said so to it
+        (dhclient's script, for an address that is there already)."""
+        return any(each.valid_lft is not None and clock() + each.valid_lft < at for each in self._held())
+
     def _write(self, lease: Lease, seconds: int | None) -> None:
         node, bridge = self.core.node, self.record.bridge
-        held = [
-            each for each in node.addresses() if each.dev == bridge and each.address == self.record.address
-        ]
+        held = self._held()
         for address in held:
             granted = replace(address, valid_lft=seconds, preferred_lft=seconds)
             node.apply((AddressAdd(address=granted, replace=True),))

@@ -18,7 +18,7 @@ GRANTED = re.findall(r"CAP_(\w+)", re.findall(r"^CapabilityBoundingSet=(.*)$", U
 def start(node: Rig, capabilities: list[str]) -> None:
     """The agent as root, but with these capabilities only."""
     kept = ",".join(["-all", *(f"+{name.lower()}" for name in capabilities)])
-    log = "/run/agent.0.log"
+    log = f"/run/agent.{len(node.log)}.log"
     node.log.append(log)
     agent = f"{BRDHCPD} --state-dir {STATE} --log-format json --log-level debug"
     node.agent = node.lan.node.spawn(

@@ -116,6 +116,25 @@ def test_an_address_that_was_lost_with_the_server_comes_back_with_its_routes(lan
         server.wait()
 
 
+def test_an_address_that_ends_before_its_lease_is_due_for_renewal_is_renewed_at_once(lan: Lan) -> None:
+    """A dhclient that is started again for an address that is there (a rollback does it) does not prolong it."""
+    lan.node.run("pkill -KILL -x dhclient")
+    lan.router.run("pkill -x udhcpd")
+    lan.router.run(f"sed -i 's/lease {LEASE_S}$/lease 600/' /run/udhcpd.conf")
+    server = lan.router.spawn("udhcpd -f /run/udhcpd.conf")
+    try:
+        lan.node.run(DHCLIENT)
+        written = "grep -q 'dhcp-lease-time 600;' /run/dhclient.leases"
+        until(lambda: not lan.node.run(written, check=False).returncode, what="dhclient has a lease of 600 s")
+        lan.node.ip("addr change 172.16.91.10/24 dev eth0 valid_lft 60 preferred_lft 60")
+        uplink(lan, "migrate --confirm-within 60 --persist none")
+        uplink(lan, "confirm")
+        until(lambda: left(lan, "mybr0") > 500, what="the agent has renewed the lease")
+    finally:
+        lan.router.run("pkill -x udhcpd")
+        server.wait()
+
+
 def test_a_rollback_ends_the_client_that_a_boot_gave_to_the_bridge(lan: Lan) -> None:
     """After a reboot the bridge's own dhclient keeps the address, by the files that were written at confirm."""
     uplink(lan, "migrate --confirm-within 60 --persist none")

@@ -103,9 +103,19 @@ class Cluster:
         raise ProviderError(f"there is no pod {name}")
 
     def remove(self, name: str) -> None:
-        """Delete a pod and wait until the runtime has taken it off the network."""
+        """Delete a pod and wait until the runtime has taken it off the network.
+
+        The kubelet says so to the apiserver after its next tidying only, half a minute later: the object is dropped as
+        soon as nothing is behind it.
+        """
         self.pod(name)
-        self.kubectl("delete", "pod", name, "--wait=true", timeout=READY_S)
+        self.kubectl("delete", "pod", name, "--wait=false")
+        late = f"pod {name} is still on the network {READY_S:.0f} s after it was deleted"
+        until(
+            lambda: all(record["name"] != name for record in self._records()),
+            within=READY_S, otherwise=lambda: ProviderError(late), pause=0.5,
+        )  # fmt: skip
+        self.kubectl("delete", "pod", name, "--ignore-not-found", "--grace-period=0", "--force")
 
 
 def _pod(item: dict[str, Any], records: list[dict[str, Any]]) -> Pod:

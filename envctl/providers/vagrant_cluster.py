@@ -111,9 +111,10 @@ class Cluster:
         self.pod(name)
         self.kubectl("delete", "pod", name, "--wait=false")
         late = f"pod {name} is still on the network {READY_S:.0f} s after it was deleted"
+        hint = f"kubectl describe pod {name} and the kubelet's journal on {self.master.name} say what it waits for"
         until(
             lambda: all(record["name"] != name for record in self._records()),
-            within=READY_S, otherwise=lambda: ProviderError(late), pause=0.5,
+            within=READY_S, otherwise=lambda: ProviderError(late, hint=hint), pause=0.5,
         )  # fmt: skip
         self.kubectl("delete", "pod", name, "--ignore-not-found", "--grace-period=0", "--force")
 

@@ -13,7 +13,7 @@ def test_the_machine_has_one_nic_and_its_reserved_address_by_dhcp(vm: Machine) -
     assert leases[links["eth0"]["mac"]] == str(vm.provider.config.nodes.master)
 
 
-def test_a_frozen_cgroup_keeps_an_emulated_kernel_from_rewriting_its_code(vm: Machine) -> None:
+def test_an_empty_cgroup_is_kept_frozen_from_boot_on(vm: Machine) -> None:
     assert vm.run("cat /sys/fs/cgroup/freezer/held/freezer.state").stdout == "FROZEN\n"
 
 

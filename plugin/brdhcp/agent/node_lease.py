@@ -47,7 +47,7 @@ class NodeKeeper:
 
     def start(self) -> None:
         """Go on with the lease; renew at once where its length or its server is not known, or where the kernel would
-        let the address go before that is due."""
+        take the address away before T2."""
         record, lease = self.record, _lease(self.record)
         who = Identity(
             chaddr=mac_bytes(record.mac),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -36,6 +35,7 @@ from envctl.providers.vagrant_cluster import Cluster
 from envctl.providers.vagrant_driver import Driver
 from envctl.providers.vagrant_ground import Ground
 from envctl.provision.steps import GuestStep, build_wheels, lock, settle
+from envctl.wait import until
 
 BOOTS_WITHIN_S = 600.0
 SHORT = {"repositories": "yum"}
@@ -292,18 +292,26 @@ class Virtual(Provider):
         return self._wait_for_ssh()
 
     def _wait_for_ssh(self) -> SshNode:
-        deadline = time.monotonic() + BOOTS_WITHIN_S
-        while True:
+        said = ""
+
+        def let_in() -> SshNode | None:
+            nonlocal said
             try:
                 self.master().run("true")
-                return self.master()
             except NodeError as error:
                 self.master().close()
-                if time.monotonic() > deadline:
-                    raise ProviderError(
-                        f"master does not let us in after {BOOTS_WITHIN_S:.0f} s", cause=str(error)
-                    ) from error
-                time.sleep(0.5)
+                said = str(error)
+                return None
+            return self.master()
+
+        late = f"master does not let us in after {BOOTS_WITHIN_S:.0f} s"
+        hint = "a slow machine may still be booting: envctl up goes on from here"
+        return until(
+            let_in,
+            within=BOOTS_WITHIN_S,
+            otherwise=lambda: ProviderError(late, cause=said, hint=hint),
+            pause=0.5,
+        )
 
     def halt(self) -> None:
         """Shut the machine down in order; :meth:`create` or :meth:`power_on` starts it again."""
